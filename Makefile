@@ -1,0 +1,108 @@
+# Everything a checkout can do. `make` alone is what a change must pass.
+# Needs Python 3.11 or newer and make; the network only when the locks or pyproject.toml changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOWEST := .venv-lowest
+
+# Stamps, inside the virtual environment so that they go when it goes.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+CODE = $(wildcard proxy tests bench)
+PYTEST = $(BIN)/python -m pytest $(if $(T),-k '$(T)')
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FUZZ_SECONDS ?= 20
+
+# Recorded traffic of real providers, where it lies beside the checkout.
+CASSETTES := $(wildcard ../shared/cassettes)
+ifneq ($(CASSETTES),)
+export LLM_PROXY_CASSETTES ?= $(abspath $(CASSETTES))
+endif
+
+.DEFAULT_GOAL := check
+.NOTPARALLEL:
+.PHONY: check format lint types floors test dev run bench fuzz fmt test-lowest lock clean
+
+check: format lint types floors test ## what a change must pass: the five below, in this order
+
+format: $(DEV)
+	@echo '== format: ruff format --check'
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: $(DEV)
+	@echo '== lint: ruff check'
+	@$(BIN)/ruff check $(CODE)
+
+types: $(DEV)
+	@echo '== types: mypy --strict'
+	@$(BIN)/mypy $(CODE)
+
+floors: $(DEV)
+	@echo '== floors: import-linter'
+	@$(BIN)/lint-imports --no-logo
+
+test: $(DEV) ## T=EXPRESSION runs the tests that match it
+	@echo '== tests: pytest'
+	@$(PYTEST)
+
+dev: $(DEV) ## set up everything that the other targets need
+
+run: $(RUNTIME) ## ARGS='-c FILE …' go to `llm-proxy serve`
+	@$(BIN)/llm-proxy serve $(ARGS)
+
+bench: $(DEV) ## FULL=1 for the long one
+	@$(BIN)/python -m bench $(if $(FULL),--full)
+
+fuzz: $(DEV) ## FUZZ_SECONDS=N, T=EXPRESSION
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=0
+
+fmt: $(DEV) ## mend what ruff can mend
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+test-lowest: $(LOWEST)/.installed ## the tests, with the oldest dependencies that pyproject.toml allows
+	@echo '== tests with the lowest versions: pytest'
+	@$(LOWEST)/bin/python -m pytest $(if $(T),-k '$(T)')
+
+lock: $(if $(wildcard $(BIN)/uv),,$(DEV)) ## after a change of dependencies; UPGRADE=1 for newer versions
+	@$(COMPILE) --output-file requirements.lock
+	@$(COMPILE) --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove all that is made here, the virtual environments too
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The build backend is locked with the rest (it installs the package itself), from its only home.
+BUILD_REQUIRES = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+COMPILE = $(BIN)/python -c '$(BUILD_REQUIRES)' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) pyproject.toml -
+
+INSTALL_SELF = $(PIP) --no-deps --no-build-isolation --editable .
+
+# A virtual environment that did not come to its end (Debian without python3-venv) does not stay.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llm-proxy needs Python 3.11 or newer; make PYTHON=python3.X names another one")'
+	@echo '== setting up $(VENV)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	@echo '== installing what the proxy needs'
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+# Whoever has this has the runtime too: its lock holds the same versions and more.
+$(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
+	@echo '== installing what development needs'
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@$(INSTALL_SELF)
+	@touch $(RUNTIME) $@
+
+$(LOWEST)/.installed: pyproject.toml | $(DEV)
+	@echo '== setting up $(LOWEST)'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	@$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[bench,dev]'
+	@touch $@

@@ -1,0 +1,55 @@
+"""``llm-proxy serve``: run the proxy until it is told to stop."""
+
+import asyncio
+import os
+import signal
+from argparse import ArgumentParser, Namespace
+
+import uvloop
+
+from proxy.app import App
+from proxy.cli.arguments import add_config, add_overrides, loaded
+from proxy.config.load import Loaded
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The flags of ``serve``."""
+    add_config(parser)
+    add_overrides(parser)
+
+
+def run(args: Namespace) -> int:
+    """Serve until SIGTERM or SIGINT, then let what runs end; a second signal ends at once."""
+    configuration = loaded(args)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(configuration))
+    return 0
+
+
+async def _serve(configuration: Loaded) -> None:
+    app = App(configuration, environ=os.environ)
+    loop = asyncio.get_running_loop()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, heard)
+    await app.start()
+    await stop.wait()
+    running = len(app.pipeline.running)
+    app.log.say("info", "stopping", f"{running} running", running=running)
+    draining = loop.create_task(app.stop(), name="stop")
+    hurry = loop.create_task(at_once.wait(), name="second signal")
+    await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not draining.done():
+        draining.cancel()
+        await app.stop(0.0)
+    else:
+        draining.result()
+    app.log.say("info", "stopped", "bye")
+    app.log.flush()

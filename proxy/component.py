@@ -1,0 +1,18 @@
+"""A component: anything that ``type = "…"`` in the configuration can name.
+
+A component *is* its configuration section: its annotated fields are the keys, their docstring
+is the key's documentation, and what it needs at run time it makes in :meth:`open`. Fields are
+set at construction and never change; private state goes into underscore attributes.
+"""
+
+import msgspec
+
+
+class Component(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """The life of every component: built from its section, opened, used, closed."""
+
+    async def open(self) -> None:
+        """Make what running needs. Raising ConfigError keeps the configuration from loading."""
+
+    async def close(self) -> None:
+        """Give back what `open` took; called once, after the last exchange that used it."""

@@ -1,0 +1,11 @@
+"""The configuration: one thing in several files, from the text of a file to checked settings.
+
+- :mod:`~proxy.config.sections`: what can be configured; the documentation of every key
+- :mod:`~proxy.config.source`, :mod:`~proxy.config.lines`: TOML, and where in it a key stands
+- :mod:`~proxy.config.secrets`: references to what must not be printed
+- :mod:`~proxy.config.address`: where to listen, and where a provider is
+- :mod:`~proxy.config.conversion`: one table to one struct, key by key, every problem collected
+- :mod:`~proxy.config.validation`: the whole tree to :class:`~proxy.config.sections.Settings`
+- :mod:`~proxy.config.load`: which configuration it is, and what environment and flags add to it
+- :mod:`~proxy.config.effective`: settings as text again, secrets masked
+"""

@@ -1,0 +1,251 @@
+"""One table of the tree to one struct, key by key, so that every problem can name its key."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
+from operator import itemgetter
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET
+
+from proxy.config.lines import KeyPath
+from proxy.config.secrets import SECRET_HINT, Secret, resolve
+from proxy.config.sections import keys
+from proxy.config.source import Source, quote
+from proxy.errors import ConfigError
+from proxy.registry import suggest
+from proxy.units import (
+    DURATION_HINT,
+    SIZE_HINT,
+    Duration,
+    Size,
+    parse_duration,
+    parse_size,
+)
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+_DAY = 86400.0
+_BARE_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]")
+_QUOTED = re.compile(r"`([^`]+)`")
+_WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "datetime": "a date and time",
+    "date": "a date",
+    "time": "a time",
+}
+
+
+class Conversion:
+    """Turns tables into structs, and collects what is wrong with them instead of stopping at it."""
+
+    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+        self._source = source
+        self._environ = environ
+        self._problems: list[tuple[int, str]] = []
+        self._warnings: list[tuple[int, str]] = []
+        self._failed: set[KeyPath] = set()
+        self._dropped: set[KeyPath] = set()
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in the order of the file."""
+        return [text for _, text in sorted(self._problems, key=itemgetter(0))]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is probably not wanted, in the order of the file."""
+        return [text for _, text in sorted(self._warnings, key=itemgetter(0))]
+
+    def problem(self, path: KeyPath, what: str | Exception) -> None:
+        """Note that what stands at `path` is wrong."""
+        self._failed.add(path)
+        for problem in what.problems if isinstance(what, ConfigError) else (what,):
+            self._problems.append((self._source.line(path), f"{self._source.at(path)}: {problem}"))
+
+    def warning(self, path: KeyPath, what: str) -> None:
+        """Note that what stands at `path` works, but is probably not wanted."""
+        self._warnings.append((self._source.line(path), f"{self._source.at(path)}: {what}"))
+
+    def failed(self, *path: str | int) -> bool:
+        """Whether something is wrong with `path` already, so that its value is a stand-in."""
+        return any(known[: len(path)] == path for known in self._failed)
+
+    def elements(self, path: KeyPath, values: Sequence[T]) -> Iterator[tuple[KeyPath, T]]:
+        """`values`, the elements of the list at `path` that could be read, each with its path."""
+        read = ((*path, i) for i in count() if (*path, i) not in self._dropped)
+        return zip(read, values, strict=False)
+
+    def table(
+        self,
+        kind: type[S],
+        raw: object,
+        path: KeyPath,
+        instead: Mapping[str, object] = MappingProxyType({}),
+    ) -> S | None:
+        """The struct that the table `raw` spells; None if it is too wrong for one.
+
+        A key that is wrong counts as absent; `instead` stands in for those that must not be.
+        """
+        if not isinstance(raw, dict):
+            self.problem(path, f"expected a table, found {_found(raw)}")
+            return None
+        known = keys(kind)
+        values = dict(instead)
+        for key, item in raw.items():
+            if (about := known.get(key)) is None:
+                self.problem((*path, key), f"unknown key ({suggest(key, known)})")
+            elif (value := self._value(about.type, item, (*path, key))) is not UNSET:
+                values[about.name] = value
+        required = {key: about for key, about in known.items() if about.required}
+        for key, about in required.items():
+            if key not in raw:
+                self.problem((*path, key), f"is missing: {_lower(about.description)}")
+        if any(about.name not in values for about in required.values()):
+            return None
+        try:
+            return kind(**values)
+        except (ValueError, ConfigError) as error:
+            self.problem(path, error)
+            return None
+
+    def secret(self, reference: str, path: KeyPath) -> Secret:
+        """The secret that `reference` stands for; raises ValueError as `resolve` does."""
+        secret = resolve(reference, self._environ)
+        if secret.reference == "literal":
+            self.warning(path, 'a secret stands in the configuration itself (use "env:NAME")')
+        return secret
+
+    def _value(self, annotated: Any, raw: object, path: KeyPath) -> Any:
+        """What `raw` spells as the type `annotated`; UNSET if it spells nothing."""
+        kind = _plain(annotated)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._struct(kind, raw, path)
+        if get_origin(kind) is dict and isinstance(raw, dict):
+            item = get_args(kind)[1]
+            raw = {key: self._value(item, entry, (*path, key)) for key, entry in raw.items()}
+            if UNSET in raw.values():
+                return UNSET
+        item = _item(kind)
+        if item is not None and isinstance(raw, str | list):
+            # Wherever a list is expected, one string stands for a list of it.
+            elements = [raw] if isinstance(raw, str) else raw
+            values = [self._value(item, element, (*path, i)) for i, element in enumerate(elements)]
+            raw = [value for value in values if value is not UNSET]
+            if len(raw) < len(values):
+                self._dropped |= {(*path, i) for i, value in enumerate(values) if value is UNSET}
+                return get_origin(kind)(raw)
+        if get_origin(kind) is Literal and raw not in get_args(kind):
+            return self._unlisted(get_args(kind), raw, path)
+        try:
+            return msgspec.convert(raw, annotated, dec_hook=partial(self._spelled, path))
+        except msgspec.ValidationError as error:
+            self._invalid(error, path)
+            return UNSET
+
+    def _struct(self, kind: type[S], raw: object, path: KeyPath) -> Any:
+        from_text: Callable[[str], S] | None = getattr(kind, "from_text", None)
+        if isinstance(raw, str) and from_text is not None:
+            try:
+                return from_text(raw)
+            except ValueError as error:
+                self.problem(path, error)
+                return UNSET
+        built = self.table(kind, raw, path)
+        return UNSET if built is None else built
+
+    def _unlisted(self, allowed: tuple[str, ...], raw: object, path: KeyPath) -> Any:
+        if isinstance(raw, str):
+            self.problem(path, f"unknown value {quote(raw)} ({suggest(raw, allowed)})")
+        else:
+            listed = ", ".join(map(quote, allowed))
+            self.problem(path, f"expected one of {listed}, found {_found(raw)}")
+        return UNSET
+
+    def _spelled(self, path: KeyPath, kind: type, raw: object) -> object:
+        """The types that are ours, from how they are written (msgspec's `dec_hook`)."""
+        if isinstance(raw, kind):
+            return raw  # an element of a list, read before the list as a whole
+        if kind is Secret:
+            if not isinstance(raw, str):
+                raise ValueError(f"expected {SECRET_HINT}, found {_found(raw)}")
+            return self.secret(raw, path)
+        if kind is Duration:
+            return _duration(raw)
+        if kind is Size:
+            return _size(raw)
+        raise ValueError(f"cannot be configured: TOML has no spelling of {kind.__name__}")
+
+    def _invalid(self, error: msgspec.ValidationError, path: KeyPath) -> None:
+        message, _, steps = str(error).partition(" - at `$")
+        for name, position in _STEP.findall(steps):
+            path = (*path, name or int(position))
+        # With a cause it is ours and says all; else it is msgspec's, and in types of Python.
+        if error.__cause__ is None:
+            message = _lower(message).replace(", got `bool`", ", found a boolean")
+            message = _QUOTED.sub(_in_words, message).replace(", got ", ", found ")
+        self.problem(path, message)
+
+
+def _plain(annotated: Any) -> Any:
+    """The type under `Annotated` and beside None."""
+    if get_origin(annotated) is Annotated:
+        return _plain(get_args(annotated)[0])
+    if get_origin(annotated) in (Union, UnionType):
+        members = [member for member in get_args(annotated) if member is not NoneType]
+        if len(members) == 1:
+            return _plain(members[0])
+    return annotated
+
+
+def _item(kind: Any) -> Any:
+    """What a list of any length is a list of; None if `kind` is no such list."""
+    arguments = get_args(kind)
+    if get_origin(kind) is list or (get_origin(kind) is tuple and arguments[1:] == (...,)):
+        return arguments[0]
+    return None
+
+
+def _duration(raw: object) -> Duration:
+    if not isinstance(raw, str) or _BARE_NUMBER.fullmatch(raw):
+        _unitless(raw, DURATION_HINT, "s")
+    duration = parse_duration(raw)
+    if duration > 365 * _DAY:
+        raise ValueError(f'{raw} is longer than a year ("0s" is none)')
+    return duration
+
+
+def _size(raw: object) -> Size:
+    if not isinstance(raw, str) or _BARE_NUMBER.fullmatch(raw):
+        _unitless(raw, SIZE_HINT, "B")
+    return parse_size(raw)
+
+
+def _unitless(raw: object, hint: str, unit: str) -> NoReturn:
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise ValueError(f"expected {hint}, found {_found(raw)}")
+    raise ValueError(f'{raw} has no unit (expected {hint}; did you mean "{raw}{unit}"?)')
+
+
+def _found(raw: object) -> str:
+    words = {**_WORDS, "dict": "a table", "list": "a list", "bool": "a boolean"}
+    return words.get(type(raw).__name__, type(raw).__name__)
+
+
+def _in_words(match: re.Match[str]) -> str:
+    kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
+    return " or ".join(_WORDS.get(kind, quote(kind)) for kind in kinds)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

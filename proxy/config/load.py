@@ -1,0 +1,92 @@
+"""Which configuration it is: a file, the environment or nothing, and what flags add to it."""
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.config.lines import KeyPath
+from proxy.config.sections import Settings
+from proxy.config.source import Source, parse, read
+from proxy.config.validation import validate
+from proxy.errors import ConfigError
+from proxy.provider import presets
+
+FILE = "LLM_PROXY_CONFIG"
+"""The variable that names a configuration's file."""
+TEXT = "LLM_PROXY_CONFIG_TOML"
+"""The variable that holds a whole configuration, for pods without files."""
+DEFAULT_FILE = "config.toml"
+BUILT_IN = "built-in defaults"
+
+
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says; it wins over everything else."""
+
+    listen: tuple[str, ...] = ()
+    admin: str | None = None
+    log_level: str | None = None
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that can be used, and where it came from."""
+
+    settings: Settings
+    source: Source
+    origin: str
+    """The file's name, the variable's, or ``built-in defaults``."""
+    warnings: list[str]
+    default: str | None = None
+    """The provider that was chosen because the configuration has none."""
+
+    def at(self, *path: str | int) -> str:
+        """How an error about the key at `path` begins: ``FILE:LINE: [section.key]``."""
+        return self.source.at(path)
+
+
+def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) -> Loaded:
+    """The configuration in `path`, else of the environment, else ./config.toml, else none at all.
+
+    Raises ConfigError with every problem found.
+    """
+    source = _find(path, environ)
+    origin = source.name
+    default = None
+    if source.tree.get("provider", {}) == {} and source.tree.get("route", []) == []:
+        default = _default_provider(environ)
+        source.tree["provider"] = {default: {"type": default}}
+    flags: tuple[tuple[str, KeyPath, object], ...] = (
+        ("--listen", ("server", "listen"), list(overrides.listen) or None),
+        ("--admin", ("server", "admin_listen"), overrides.admin),
+        ("--log-level", ("monitoring", "log", "level"), overrides.log_level),
+    )
+    for flag, key, value in flags:
+        if value is not None:
+            source.set(key, value, flag)
+    settings, warnings = validate(source, environ)
+    return Loaded(
+        settings=settings, source=source, origin=origin, warnings=warnings, default=default
+    )
+
+
+def _find(path: str | None, environ: Mapping[str, str]) -> Source:
+    if path is not None:
+        return read(path)
+    if file := environ.get(FILE):
+        try:
+            return read(file)
+        except ConfigError as error:
+            raise ConfigError([f"{problem} (from {FILE})" for problem in error.problems]) from None
+    if text := environ.get(TEXT):
+        return parse(text, TEXT)
+    if os.path.lexists(DEFAULT_FILE):
+        return read(DEFAULT_FILE)
+    return Source(BUILT_IN, {})
+
+
+def _default_provider(environ: Mapping[str, str]) -> str:
+    """The first preset whose token the environment holds, else the mock."""
+    for name, preset in presets().items():
+        if preset.token_env and environ.get(preset.token_env):
+            return name
+    return "mock"

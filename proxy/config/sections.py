@@ -1,0 +1,270 @@
+"""What can be configured: a struct for each section, its fields documented where they stand.
+
+The description in a field's ``Annotated`` type is the documentation of that key, for editors, for
+generated pages and for errors: :func:`keys` reads it.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import msgspec
+from msgspec import Meta
+
+from proxy.config.secrets import Secret
+from proxy.processor import Processor
+from proxy.units import Duration, Size, parse_duration, parse_size
+
+Patterns = tuple[str, ...]
+Count = Annotated[int, Meta(ge=0)]
+Override = Annotated[Duration | None, Meta(description="As in [global], for this one.")]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration."""
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """``[server]``: where the proxy listens, and how patient it is with its clients."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where clients connect: HOST:PORT, [V6]:PORT or unix:/path, "
+            "one or a list. Port 0 is any that is free."
+        ),
+    ] = ("127.0.0.1:8080",)
+    admin_listen: Annotated[
+        str | None,
+        Meta(description='Where operators find health and metrics; "none" for nowhere.'),
+    ] = "127.0.0.1:9090"
+    max_body_size: Annotated[
+        Size, Meta(description="The largest request body that is read into memory.")
+    ] = parse_size("32MiB")
+    head_timeout: Annotated[
+        Duration, Meta(description="How long a client may take to send a whole request head.")
+    ] = parse_duration("10s")
+    body_timeout: Annotated[
+        Duration, Meta(description="How long a client may be silent inside a request body.")
+    ] = parse_duration("30s")
+    keepalive_timeout: Annotated[
+        Duration, Meta(description="How long a client's connection may wait for its next request.")
+    ] = parse_duration("75s")
+    drain_timeout: Annotated[
+        Duration, Meta(description="How long running requests may take to end at a shutdown.")
+    ] = parse_duration("30s")
+
+
+class TimeoutOverrides(Section, frozen=True, kw_only=True):
+    """The timeouts of a provider or of a route, where they differ from those around it."""
+
+    connect_timeout: Override = None
+    first_byte_timeout: Override = None
+    idle_timeout: Override = None
+    send_timeout: Override = None
+    total_timeout: Override = None
+
+
+class GlobalConfig(Section, frozen=True, kw_only=True):
+    """``[global]``: defaults; a provider overrides them, and a route overrides that."""
+
+    connect_timeout: Annotated[
+        Duration, Meta(description="To connect to a provider, TLS included.")
+    ] = parse_duration("5s")
+    first_byte_timeout: Annotated[
+        Duration,
+        Meta(description="From a request that is sent to the first byte of its response."),
+    ] = parse_duration("10m")
+    idle_timeout: Annotated[Duration, Meta(description="Of silence inside a response.")] = (
+        parse_duration("5m")
+    )
+    send_timeout: Annotated[
+        Duration, Meta(description="For a client that takes nothing of its response.")
+    ] = parse_duration("60s")
+    total_timeout: Annotated[
+        Duration, Meta(description='For a whole exchange, however lively; "0s" is none.')
+    ] = parse_duration("0s")
+
+    def overridden(self, by: TimeoutOverrides) -> Self:
+        """These defaults with what `by`, a provider or a route, says instead."""
+        changes = {name: getattr(by, name) for name in TimeoutOverrides.__struct_fields__}
+        said = {name: value for name, value in changes.items() if value is not None}
+        return msgspec.structs.replace(self, **said)
+
+
+class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
+    """``[provider.NAME]``: a service that answers."""
+
+    type: Annotated[
+        str,
+        Meta(description="The preset that it starts from, such as openai or vllm."),
+    ]
+    url: Annotated[
+        str | None,
+        Meta(description="Base URL of its API, such as http://10.0.0.1:8000/v1."),
+    ] = None
+    token: Annotated[
+        Secret | None,
+        Meta(description='Its credential, as a reference: "env:NAME".'),
+    ] = None
+    forward_headers: Annotated[
+        Patterns,
+        Meta(description="Names and globs of further client headers that it gets."),
+    ] = ()
+
+
+class MockConfig(TimeoutOverrides, frozen=True, kw_only=True):
+    """``[provider.NAME]`` with ``type = "mock"``: a provider that runs inside the proxy."""
+
+    type: Annotated[Literal["mock"], Meta(description="The mock provider.")]
+    ttft: Annotated[
+        str,
+        Meta(description='Time to the first token: "20ms", or drawn: "normal:20ms,5ms".'),
+    ] = "0s"
+    itl: Annotated[str, Meta(description="Time between two tokens, spelled as ttft.")] = "0s"
+    output_tokens: Annotated[
+        int, Meta(ge=0, description="How long an answer is where the client sets no limit.")
+    ] = 16
+    seed: Annotated[int, Meta(description="The same seed makes the same answers and delays.")] = 0
+    fail_after_requests: Annotated[
+        Count | None,
+        Meta(description="Answer 503 after so many requests; absent: never."),
+    ] = None
+    forward_headers: Annotated[
+        Patterns,
+        Meta(description="Names and globs of further client headers that it gets."),
+    ] = ()
+
+
+class TargetConfig(Section, frozen=True, kw_only=True):
+    """A provider, and what the model is called there; written ``"provider/model"`` for short."""
+
+    provider: Annotated[str, Meta(description="The NAME of a [provider.NAME].")]
+    model: Annotated[
+        str | None, Meta(description="The model to ask for; absent: the one the client asked for.")
+    ] = None
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The target that ``"provider/model"`` or ``"provider"`` spells, split at the first /."""
+        provider, slash, model = text.partition("/")
+        return cls(provider=provider, model=model if slash else None)
+
+    def __str__(self) -> str:
+        return self.provider if self.model is None else f"{self.provider}/{self.model}"
+
+
+class RouteConfig(TimeoutOverrides, frozen=True, kw_only=True):
+    """``[[route]]``: what a path and a model select; the first route that matches wins."""
+
+    name: Annotated[
+        str,
+        Meta(description="What logs and metrics call it; absent: route-1, by its position."),
+    ] = ""
+    path: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description='A path such as "/v1/chat/completions" or "/v1/*", or a list; '
+            "absent: every endpoint of a dialect."
+        ),
+    ] = None
+    models: Annotated[
+        Patterns | None,
+        Meta(description="Names and globs of the models that clients ask for; absent: all."),
+    ] = None
+    processors: Annotated[
+        tuple[str, ...],
+        Meta(description="The NAMEs of [processor.NAME] sections, in the order of their work."),
+    ] = ()
+    targets: Annotated[
+        tuple[TargetConfig, ...],
+        Meta(
+            description='Who answers: "provider/model", "provider" (with the model that the '
+            "client asked for) or { provider = …, model = … }."
+        ),
+    ]
+    usage: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(
+            description="Ask providers for the token usage of streams: auto (where something "
+            "needs it), always, or never (streams stay byte-exact)."
+        ),
+    ] = "auto"
+
+
+class SecurityConfig(Section, frozen=True, kw_only=True):
+    """``[security]``: who may use the proxy."""
+
+    allow_unauthenticated: Annotated[
+        bool,
+        Meta(description="Let clients in without a key on other addresses than loopback, too."),
+    ] = False
+
+
+class LogConfig(Section, frozen=True, kw_only=True):
+    """``[monitoring] log``: what is logged, and how."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe that is logged."),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "text"],
+        Meta(description="json, text, or auto: text on a terminal, else json."),
+    ] = "auto"
+
+
+class MonitoringConfig(Section, frozen=True, kw_only=True):
+    """``[monitoring]``: what operators see."""
+
+    log: Annotated[LogConfig, Meta(description="What is logged, and how.")] = LogConfig()
+    metrics: Annotated[bool, Meta(description="Count and measure, for /metrics.")] = True
+
+
+class Settings(Section, frozen=True, kw_only=True, rename={"global_": "global"}):
+    """A whole configuration, checked, every default filled in, its components built."""
+
+    server: Annotated[ServerConfig, Meta(description="Server Config.")] = ServerConfig()
+    global_: Annotated[GlobalConfig, Meta(description="Global Config.")] = GlobalConfig()
+    provider: Annotated[
+        dict[str, ProviderConfig | MockConfig], Meta(description="Provider Configs, by name.")
+    ] = {}
+    processor: Annotated[dict[str, Processor], Meta(description="Processor Configs, by name.")] = {}
+    route: Annotated[tuple[RouteConfig, ...], Meta(description="Route Configs, in order.")] = ()
+    security: Annotated[SecurityConfig, Meta(description="Security Config.")] = SecurityConfig()
+    monitoring: Annotated[MonitoringConfig, Meta(description="What operators see.")] = (
+        MonitoringConfig()
+    )
+
+
+class Key(NamedTuple):
+    """A key of a section, as documentation and errors need it."""
+
+    name: str
+    type: Any
+    required: bool
+    default: Any
+    description: str
+
+
+def keys(section: type[msgspec.Struct]) -> dict[str, Key]:
+    """The keys of a section or a component, its own before those it inherits."""
+    fields = {field.name: field for field in msgspec.structs.fields(section)}
+    inherited = getattr(section.__base__, "__struct_fields__", ())
+    order = [name for name in fields if name not in inherited]
+    order += [name for name in fields if name in inherited]
+    return {fields[name].encode_name: _key(fields[name]) for name in order}
+
+
+def _key(field: msgspec.structs.FieldInfo) -> Key:
+    factory = field.default_factory
+    return Key(
+        name=field.name,
+        type=field.type,
+        required=field.required,
+        default=field.default if factory is msgspec.NODEFAULT else factory(),
+        description=_description(field.type),
+    )
+
+
+def _description(annotated: Any) -> str:
+    metas = [meta for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta)]
+    return next((meta.description for meta in metas if meta.description), "")

@@ -1,0 +1,155 @@
+"""The text of a configuration, read into a tree that remembers where each key came from."""
+
+import json
+import re
+import tomllib
+from typing import Any, NoReturn
+
+from proxy.config.lines import KeyPath, scan
+from proxy.errors import ConfigError
+
+_POSITION = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_INTEGERS = range(-(1 << 63), 1 << 63)
+_DEPTH = 32
+
+
+class Source:
+    """A tree of tables, and for its keys the place to name when something is wrong with them.
+
+    A place is ``FILE:LINE``, or the flag or the variable that set the key. The tree may hold
+    literal secrets: this is no Struct, so that it neither prints nor encodes.
+    """
+
+    __slots__ = ("name", "places", "tree")
+
+    def __init__(
+        self, name: str, tree: dict[str, Any], places: dict[KeyPath, str] | None = None
+    ) -> None:
+        self.name = name
+        self.tree = tree
+        self.places = places or {}
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Source is not to be pickled or copied")
+
+    def place(self, path: KeyPath) -> str:
+        """Where `path` was written, or the nearest table around it."""
+        for end in range(len(path), 0, -1):
+            if (place := self.places.get(path[:end])) is not None:
+                return place
+        return self.name
+
+    def line(self, path: KeyPath) -> int:
+        """The line where `path` was written; 0 if that was no file."""
+        line = self.place(path).rpartition(":")[2]
+        return int(line) if line.isdecimal() else 0
+
+    def at(self, path: KeyPath) -> str:
+        """How an error about `path` begins: ``config.toml:7: [route.chat.models]``.
+
+        An element of an array goes by its name, else by its position from 1; what stands alone
+        where a list could is not counted.
+        """
+        parts = []
+        node: object = self.tree
+        for key in path:
+            if isinstance(key, str):
+                parts.append(bare_or_quoted(key))
+                node = node.get(key) if isinstance(node, dict) else None
+            elif isinstance(node, list):
+                node = node[key] if key < len(node) else None
+                name = node.get("name") if isinstance(node, dict) else None
+                known = isinstance(name, str) and _BARE_KEY.fullmatch(name)
+                parts.append(str(name) if known else str(key + 1))
+        place = self.place(path)
+        return f"{place}: [{'.'.join(parts)}]" if parts else place
+
+    def set(self, path: KeyPath, value: object, place: str) -> None:
+        """Put `value` at `path`, as `place` said; nothing happens below what is not a table."""
+        node: Any = self.tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                return
+        node[path[-1]] = value
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            del self.places[known]
+        self.places[path] = place
+
+
+def read(file: str) -> Source:
+    """The configuration in `file`; ConfigError if it cannot be read or is not TOML."""
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read()
+    except FileNotFoundError:
+        raise ConfigError([f"{file}: no such file"]) from None
+    except IsADirectoryError:
+        raise ConfigError([f"{file}: is a directory (a TOML file is expected)"]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError([f"{file}: cannot be read: {reason}"]) from None
+    if data.startswith(b"\xef\xbb\xbf"):
+        message = "starts with a byte order mark, which TOML forbids (save it as UTF-8 without BOM)"
+        raise ConfigError([f"{file}:1: {message}"])
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{file}:{line}: is not UTF-8 (save it as UTF-8)"]) from None
+    return parse(text, file)
+
+
+def parse(text: str, name: str) -> Source:
+    """The configuration that `text` is; errors name it `name`. ConfigError if it is not TOML."""
+    try:
+        tree = tomllib.loads(text)
+        lines = scan(text)
+    except RecursionError:
+        raise ConfigError([f"{name}: is nested too deeply"]) from None
+    except ValueError as error:
+        # Not only TOMLDecodeError: an integer of thousands of digits is a plain ValueError.
+        raise ConfigError([_syntax(str(error), text, name)]) from None
+    source = Source(name, tree, {path: f"{name}:{line}" for path, line in lines.items()})
+    if problems := _uncarried(source, tree, ()):
+        raise ConfigError(problems)
+    return source
+
+
+def quote(text: str) -> str:
+    """`text` as a TOML basic string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def bare_or_quoted(key: str) -> str:
+    """`key` as TOML writes it: quoted only where it must be."""
+    return key if _BARE_KEY.fullmatch(key) else quote(key)
+
+
+def _syntax(message: str, text: str, name: str) -> str:
+    position = _POSITION.search(message)
+    if position is None:
+        return f"{name}: is not TOML: {message}"
+    what = message[: position.start()]
+    what = what[:1].lower() + what[1:]
+    if position[1] is None:
+        last = text.rstrip().count("\n") + 1
+        return f"{name}:{last}: is not TOML: {what} (at the end of the file)"
+    return f"{name}:{position[1]}: is not TOML: {what} (column {position[2]})"
+
+
+def _uncarried(source: Source, value: object, path: KeyPath) -> list[str]:
+    """What TOML does not promise to carry, and few tools (or recursions) could take."""
+    if len(path) > _DEPTH:
+        return [f"{source.at(path[:2])}: is nested too deeply (at most {_DEPTH} levels)"]
+    if isinstance(value, dict):
+        return [p for key, item in value.items() for p in _uncarried(source, item, (*path, key))]
+    if isinstance(value, list):
+        return [p for i, item in enumerate(value) for p in _uncarried(source, item, (*path, i))]
+    if isinstance(value, int) and value not in _INTEGERS:
+        return [f"{source.at(path)}: is beyond 64 bits"]
+    return []

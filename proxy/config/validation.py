@@ -1,0 +1,273 @@
+"""The whole tree to :class:`Settings`: every section, what they say of each other, every problem.
+
+Problems are collected, not raised one at a time: whoever mends a file sees all of it at once.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from proxy.config.address import ListenAddress, check_url, parse_listen
+from proxy.config.conversion import Conversion
+from proxy.config.lines import KeyPath
+from proxy.config.sections import (
+    GlobalConfig,
+    MockConfig,
+    MonitoringConfig,
+    ProviderConfig,
+    RouteConfig,
+    SecurityConfig,
+    ServerConfig,
+    Settings,
+    TargetConfig,
+    keys,
+)
+from proxy.config.source import Source, quote
+from proxy.errors import ConfigError
+from proxy.headers import NEVER_FORWARDED
+from proxy.processor import Processor
+from proxy.provider import presets
+from proxy.registry import find, names, nearest, suggest
+
+# Names become response headers, metric labels and the first half of "provider/model".
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_PATH = re.compile(r"/[!-~]*")
+_VISIBLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_FIELD_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~?-]+")
+
+
+def validate(source: Source, environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """The settings that `source` spells, and warnings; ConfigError with every problem of it."""
+    validation = _Validation(source, environ)
+    settings = validation.settings()
+    if validation.into.problems:
+        raise ConfigError(validation.into.problems)
+    return settings, validation.into.warnings
+
+
+class _Validation:
+    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+        self.into = Conversion(source, environ)
+        self._environ = environ
+        self._tree = source.tree
+
+    def settings(self) -> Settings:
+        into, tree = self.into, self._tree
+        for key in tree:
+            if key not in keys(Settings):
+                into.problem((key,), _unknown_section(key))
+        server = into.table(ServerConfig, tree.get("server", {}), ("server",)) or ServerConfig()
+        defaults = into.table(GlobalConfig, tree.get("global", {}), ("global",)) or GlobalConfig()
+        security = into.table(SecurityConfig, tree.get("security", {}), ("security",))
+        monitoring = into.table(MonitoringConfig, tree.get("monitoring", {}), ("monitoring",))
+        security = security or SecurityConfig()
+        provider = {
+            name: config
+            for name, raw in self._named("provider")
+            if (config := self._provider(raw, ("provider", name))) is not None
+        }
+        processor = {
+            name: built
+            for name, raw in self._named("processor")
+            if (built := self._processor(raw, ("processor", name))) is not None
+        }
+        return Settings(
+            server=self._listeners(server, security),
+            global_=defaults,
+            provider=provider,
+            processor=processor,
+            route=self._routes(),
+            security=security,
+            monitoring=monitoring or MonitoringConfig(),
+        )
+
+    def _named(self, section: str) -> list[tuple[str, object]]:
+        """The tables of a section that has one for each name."""
+        tables = self._tree.get(section, {})
+        if not isinstance(tables, dict):
+            self.into.problem((section,), f"expected tables, each [{section}.NAME]")
+            return []
+        for name in tables:
+            self._check(_NAME, name, (section, name), "a name is letters, digits, '.', '_', '-'")
+        return list(tables.items())
+
+    def _check(self, pattern: re.Pattern[str], text: str, path: KeyPath, rule: str) -> None:
+        if pattern.fullmatch(text) is None:
+            self.into.problem(path, f"{quote(text)} cannot be used ({rule})")
+
+    # Listeners
+
+    def _listeners(self, server: ServerConfig, security: SecurityConfig) -> ServerConfig:
+        into = self.into
+        if not server.listen and not into.failed("server", "listen"):
+            into.problem(("server", "listen"), "no address is listed")
+        seen: list[ListenAddress] = []
+        for path, text in into.elements(("server", "listen"), server.listen):
+            address = self._address(text, path, seen)
+            if address is None or address.loopback:
+                continue
+            if security.allow_unauthenticated:
+                into.warning(path, f"whoever can reach {address} may use this proxy")
+            elif not into.failed("security", "allow_unauthenticated"):
+                into.problem(
+                    path,
+                    f"clients are not authenticated, and {address} is not loopback (listen on "
+                    "127.0.0.1 or a unix socket, or set [security] allow_unauthenticated = true)",
+                )
+        if server.admin_listen == "none":
+            return msgspec.structs.replace(server, admin_listen=None)
+        if server.admin_listen is not None:
+            self._address(server.admin_listen, ("server", "admin_listen"), seen)
+        return server
+
+    def _address(self, text: str, path: KeyPath, seen: list[ListenAddress]) -> ListenAddress | None:
+        try:
+            address = parse_listen(text)
+        except ValueError as error:
+            self.into.problem(path, error)
+            return None
+        if address in seen and (address.port or address.path):
+            self.into.problem(path, f"{address} is listed twice")
+        seen.append(address)
+        return address
+
+    # Providers and processors
+
+    def _provider(self, raw: object, path: KeyPath) -> ProviderConfig | MockConfig | None:
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        if isinstance(kind, str) and kind not in presets():
+            problem = f"unknown provider type {quote(kind)} ({suggest(kind, presets())})"
+            self.into.problem((*path, "type"), problem)
+            return None
+        config: ProviderConfig | MockConfig | None
+        if kind == "mock":
+            config = self.into.table(MockConfig, raw, path)
+        else:
+            config = self._complete(self.into.table(ProviderConfig, raw, path), path)
+        if config is not None:
+            patterns = config.forward_headers
+            for place, pattern in self.into.elements((*path, "forward_headers"), patterns):
+                self._forwarded(pattern, place)
+        return config
+
+    def _complete(self, config: ProviderConfig | None, path: KeyPath) -> ProviderConfig | None:
+        """`config` with what its preset and the environment add."""
+        if config is None:
+            return None
+        preset, into = presets()[config.type], self.into
+        url, token = config.url or preset.url, config.token
+        try:
+            if config.url is not None:
+                check_url(config.url)
+            elif url is None and not into.failed(*path, "url"):
+                raise ValueError(f'is missing: {config.type} has none of its own (url = "http…")')
+        except ValueError as error:
+            into.problem((*path, "url"), error)
+        if token is None and preset.token_env and not into.failed(*path, "token"):
+            try:
+                token = into.secret(f"env:{preset.token_env}", (*path, "token"))
+            except ValueError as error:
+                problem = f'is missing, and {error} (token = "env:NAME", or set that)'
+                into.problem((*path, "token"), problem)
+        return msgspec.structs.replace(config, url=url, token=token)
+
+    def _forwarded(self, pattern: str, path: KeyPath) -> None:
+        self._check(_FIELD_NAMES, pattern, path, "a header's name or a glob such as x-mine-*")
+        if pattern.lower().encode() in NEVER_FORWARDED:
+            self.into.problem(path, f"{quote(pattern)} is never forwarded")
+
+    def _processor(self, raw: object, path: KeyPath) -> Processor | None:
+        if not isinstance(raw, dict):
+            self.into.problem(path, "expected a table, whose `type` names its class")
+            return None
+        if not isinstance(raw.get("type"), str):
+            what = "expected a string" if "type" in raw else "is missing"
+            self.into.problem((*path, "type"), f"{what} ({suggest('', names('processors'))})")
+            return None
+        try:
+            kind = find("processors", raw["type"])
+        except ConfigError as error:
+            self.into.problem((*path, "type"), error)
+            return None
+        if not issubclass(kind, Processor):
+            self.into.problem((*path, "type"), f"{kind.__name__} is not a processor")
+            return None
+        fields = {key: value for key, value in raw.items() if key != "type"}
+        processor = self.into.table(kind, fields, path)
+        if processor is not None:
+            # What it was called, for whoever prints the configuration.
+            processor.__dict__["_type"] = raw["type"]
+        return processor
+
+    # Routes
+
+    def _routes(self) -> tuple[RouteConfig, ...]:
+        tables = self._tree.get("route", [])
+        providers = self._tree.get("provider", {})
+        if not isinstance(tables, list):
+            self.into.problem(("route",), "expected an array of tables, each [[route]]")
+            return ()
+        if not tables and isinstance(providers, dict):
+            if len(providers) > 1:
+                problem = f"is missing: which of {', '.join(providers)} answers? (add [[route]])"
+                self.into.problem(("route",), problem)
+                return ()
+            targets = [TargetConfig(provider=name) for name in providers]
+            return (RouteConfig(name="default", targets=tuple(targets)),) if targets else ()
+        seen: set[str] = set()
+        return tuple(
+            route
+            for position, raw in enumerate(tables)
+            if (route := self._route(raw, position, seen)) is not None
+        )
+
+    def _route(self, raw: Any, position: int, seen: set[str]) -> RouteConfig | None:
+        into, path = self.into, ("route", position)
+        route = into.table(RouteConfig, raw, path, instead={"targets": ()})
+        if route is None:
+            return None
+        if not route.name and (into.failed(*path, "name") or "name" not in raw):
+            route = msgspec.structs.replace(route, name=f"route-{position + 1}")
+        self._check(_NAME, route.name, (*path, "name"), "a name is letters, digits, '.', '_', '-'")
+        if route.name in seen:
+            into.problem((*path, "name"), f"another route is called {quote(route.name)}, too")
+        seen.add(route.name)
+        if not route.targets and not into.failed(*path, "targets"):
+            into.problem((*path, "targets"), "no target is listed")
+        for key, listed in (("path", route.path), ("models", route.models)):
+            if listed == () and not into.failed(*path, key):
+                into.problem((*path, key), "an empty list matches nothing (leave it out for all)")
+        for place, text in into.elements((*path, "path"), route.path or ()):
+            self._check(_PATH, text, place, 'a path such as "/v1/embeddings" or "/v1/*"')
+            if "?" in text or "#" in text or "*" in text.removesuffix("/*"):
+                into.problem(place, f'{quote(text)} cannot be used (only "/*" at the end is open)')
+        for place, text in into.elements((*path, "models"), route.models or ()):
+            self._check(_VISIBLE, text, place, "a model's name, or a glob")
+        for place, name in into.elements((*path, "processors"), route.processors):
+            self._refers("processor", name, place)
+        for place, target in into.elements((*path, "targets"), route.targets):
+            self._refers("provider", target.provider, place)
+            if target.model is not None:
+                self._check(_VISIBLE, target.model, place, '"provider/model", in visible ASCII')
+        return route
+
+    def _refers(self, section: str, name: str, path: KeyPath) -> None:
+        known: Any = self._tree.get(section, {})
+        if isinstance(known, dict) and name not in known:
+            self.into.problem(path, f"unknown {section} {quote(name)} ({suggest(name, known)})")
+
+
+def _unknown_section(key: str) -> str:
+    sections = list(keys(Settings))
+    for section, about in keys(Settings).items():
+        if isinstance(about.default, msgspec.Struct) and key in keys(type(about.default)):
+            return f"unknown section (did you mean {key} in [{section}]?)"
+    near = nearest(key, sections)
+    written = {"provider": "[provider.NAME]", "processor": "[processor.NAME]"}
+    written["route"] = "[[route]]"
+    listed = ", ".join(written.get(section, f"[{section}]") for section in sections)
+    if near is None:
+        return f"unknown section (known: {listed})"
+    return f"unknown section (known: {listed}; did you mean {written.get(near, f'[{near}]')}?)"

@@ -1,0 +1,162 @@
+"""What OpenAI's endpoints share: the envelope, the error object, the usage object.
+
+https://platform.openai.com/docs/guides/error-codes · /docs/api-reference/streaming
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from proxy.dialect import Dialect, Watch
+from proxy.errors import (
+    BadCredentials,
+    BadRequest,
+    BadResponse,
+    ProviderBroke,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ProxyError,
+    TooLong,
+)
+from proxy.exchange import ParsedRequest, Raw
+from proxy.framing.envelope import parse_envelope
+from proxy.framing.sse import parse_frame
+from proxy.framing.usage import UsageStrip, UsageWatch
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    431: "invalid_request_error",
+}
+_CODES = {"client.too_long": "context_length_exceeded", "policy.blocked": "content_filter"}
+
+_WORDS = 500
+"""Characters of a provider's words that are repeated in an error of ours."""
+
+
+class _ErrorObject(msgspec.Struct):
+    message: Any = None
+    type: Any = None
+    code: Any = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _ErrorObject | str | None = None
+    message: Any = None
+    detail: Any = None
+
+
+class _ErrorEvent(msgspec.Struct):
+    error: _ErrorObject | str | None = None
+    type: Any = None
+    message: Any = None
+
+
+_NULL = Raw(b"null")
+_options = msgspec.json.Decoder(dict[str, Raw] | None)
+_error_body = msgspec.json.Decoder(_ErrorBody)
+_error_event = msgspec.json.Decoder(_ErrorEvent)
+
+
+class OpenAI(Dialect):
+    """An endpoint of OpenAI's, or of anybody who speaks like it."""
+
+    family = "openai"
+    needs_model: ClassVar[bool] = True
+    has_usage_option: ClassVar[bool] = False
+    """Whether streams report usage only where `stream_options.include_usage` asks for it."""
+
+    def parse(self, body: bytes) -> ParsedRequest:
+        request = parse_envelope(body)
+        if request.model is None and self.needs_model:
+            raise BadRequest("you must provide a model parameter", param="model")
+        return request
+
+    def ask_usage(self, request: ParsedRequest) -> bool:
+        if not (self.has_usage_option and request.stream) or request.asked_usage:
+            return False
+        options = _options.decode(request.fields.get("stream_options", _NULL)) or {}
+        request.set("stream_options", options | {"include_usage": True})
+        return True
+
+    def watch(self, *, stream: bool, strip: bool) -> Watch:
+        return UsageStrip() if stream and strip else UsageWatch()
+
+    def refusal(self, status: int, body: bytes) -> tuple[ProxyError, bool]:
+        words, code, fit = _read_error(body)
+        error: ProxyError
+        if status == 429:
+            error = ProviderRateLimited(words or "the provider's rate limit is reached")
+        elif status == 401:
+            error = BadCredentials("the provider refused the proxy's credentials")
+        elif status in (503, 529):
+            error = ProviderOverloaded(words or "the provider is overloaded")
+        elif status in (408, 504):
+            error = ProviderTimeout(words or "the provider timed out", status=status)
+        elif status >= 500:
+            error = ProviderBroke(words or f"the provider failed with {status}", status=status)
+        elif code == "context_length_exceeded":
+            error = TooLong(words or "the input is too long for the model", status=status)
+        else:
+            error = ProviderRefused(words or f"the provider answered {status}", status=status)
+        if not fit and status >= 500:
+            error = BadResponse(str(error), status=error.status)
+        return error, fit
+
+    def failure(self, chunk: bytes) -> ProxyError | None:
+        if b'"error"' not in chunk:
+            return None
+        # Only the last frame counts, and the blank lines of the ones before it are in the chunk.
+        frame = chunk.rstrip().replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]
+        try:
+            event = _error_event.decode(parse_frame(frame).data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if not event.error and event.type != "error":
+            return None
+        message = event.error.message if isinstance(event.error, _ErrorObject) else event.error
+        return ProviderBroke(str(message or event.message or "an error event in the stream"))
+
+    def error(self, error: ProxyError) -> bytes:
+        return msgspec.json.encode({"error": _object(error)})
+
+    def error_event(self, error: ProxyError) -> bytes:
+        return b"data: %b\n\n" % self.error(error)
+
+
+def _object(error: ProxyError) -> dict[str, Any]:
+    return {
+        "message": str(error),
+        "type": _TYPES.get(error.status, "server_error" if error.status >= 500 else _TYPES[400]),
+        "param": error.param,
+        "code": _CODES.get(error.code, error.code),
+    }
+
+
+def _read_error(body: bytes) -> tuple[str, str, bool]:
+    """The words and the code of an error body, and whether it is a JSON object at all."""
+    try:
+        found = _error_body.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _plain(body), "", False
+    error = found.error
+    if isinstance(error, _ErrorObject):
+        return str(error.message or "")[:_WORDS], str(error.code or ""), True
+    return str(error or found.message or found.detail or "")[:_WORDS], "", True
+
+
+def _plain(body: bytes) -> str:
+    """A short body of plain text is worth repeating; markup is not."""
+    text = body.decode("utf-8", "replace").strip()
+    if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
+        return ""
+    return text[:_WORDS]

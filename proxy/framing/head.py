@@ -1,0 +1,158 @@
+"""HTTP/1 response heads: found, parsed strictly, and what they say of the body that follows.
+
+RFC 9112 lets a recipient accept a bare LF for CRLF (2.2); this one does not. What the field's
+servers send is CRLF, and a head that two parties may cut differently is not worth forwarding.
+"""
+
+import re
+
+import msgspec
+
+from proxy.framing import FramingError, excerpt
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+MAX_HEADERS = 128
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+_FIELD = _TOKEN + rb":" + _VALUE
+
+is_token = re.compile(_TOKEN).fullmatch
+is_field_line = re.compile(_FIELD + rb"\r\n").fullmatch
+
+_is_status_line = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _VALUE + rb")?").fullmatch
+_match_head = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _VALUE + rb"))?\r\n"
+    rb"((?:" + _FIELD + rb"\r\n)*)\r\n"
+).fullmatch
+_is_length = re.compile(rb"[0-9]{1,18}").fullmatch
+_control = re.compile(rb"[^\t\x20-\x7e\x80-\xff]").search
+
+
+class ResponseHead(msgspec.Struct, gc=False):
+    """A response's status line and headers, in the order in which they came.
+
+    Header names are lower-cased, values are stripped of spaces and tabs.
+    """
+
+    status: int
+    reason: bytes
+    headers: list[tuple[bytes, bytes]]
+    http10: bool
+
+
+def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
+    """The index just after the blank line that ends a head, or -1 if it has not come yet.
+
+    `start` spares searching twice: pass the length at the last call less 3. A blank line with
+    bare LFs is found too, so that the head is refused by the parser instead of awaited for ever.
+    How long a head may be is the caller's to bound.
+    """
+    end = buffer.find(b"\n\r\n", start)
+    if end >= 0:
+        return end + 3
+    end = buffer.find(b"\n\n", start)
+    return end + 2 if end >= 0 else -1
+
+
+def parse_response_head(raw: bytes) -> ResponseHead:
+    """Parse a whole head, its blank line included (RFC 9112, 4 and 5).
+
+    Raises FramingError for anything but a status line of HTTP/1.0 or 1.1 and at most 128 lines
+    `token ":" value` that end in CRLF: no folded lines, no control bytes but the tab.
+    """
+    match = _match_head(raw)
+    if match is None:
+        raise FramingError(_fault(raw))
+    minor, status, reason, block = match.groups()
+    headers: list[tuple[bytes, bytes]] = []
+    if block:
+        for line in block[:-2].split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            headers.append((name.lower(), value.strip(b" \t")))
+        if len(headers) > MAX_HEADERS:
+            raise FramingError(f"{len(headers)} headers (at most {MAX_HEADERS} are read)")
+    return ResponseHead(int(status), reason or b"", headers, minor == b"0")
+
+
+def body_length(head: ResponseHead, method: str) -> int:
+    """The body's length in bytes, or `CHUNKED`, or `UNTIL_CLOSE` (RFC 9112, 6.3).
+
+    `method` is the request's. Raises FramingError where the length is said twice or not plainly:
+    then the response and its connection are unusable.
+    """
+    status = head.status
+    if method == "HEAD" or status < 200 or status == 204 or status == 304:
+        return 0
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    for name, value in head.headers:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    if codings:
+        return _coded(head, codings, lengths)
+    if not lengths:
+        return UNTIL_CLOSE
+    if len(lengths) == 1 and _is_length(lengths[0]):
+        return int(lengths[0])
+    values = [value.strip(b" \t") for value in b",".join(lengths).split(b",")]
+    if not all(map(_is_length, values)):
+        raise FramingError(
+            f"content-length is {excerpt(b', '.join(lengths))} (expected up to 18 digits)"
+        )
+    if len(set(map(int, values))) > 1:
+        raise FramingError(f"content-lengths that differ: {excerpt(b', '.join(values))}")
+    return int(values[0])
+
+
+def keeps_alive(head: ResponseHead) -> bool:
+    """Whether the sender lets the connection live on after this response (RFC 9112, 9.3).
+
+    It cannot where the body is `UNTIL_CLOSE`, whatever this says.
+    """
+    options: set[bytes] = set()
+    for name, value in head.headers:
+        if name == b"connection":
+            options.update(option.strip(b" \t") for option in value.lower().split(b","))
+    return b"close" not in options and (not head.http10 or b"keep-alive" in options)
+
+
+def _coded(head: ResponseHead, codings: list[bytes], lengths: list[bytes]) -> int:
+    if head.http10:
+        raise FramingError("transfer-encoding in an HTTP/1.0 response")
+    if lengths:
+        raise FramingError("both content-length and transfer-encoding")
+    if len(codings) > 1 or codings[0].lower() != b"chunked":
+        raise FramingError(
+            f"transfer-encoding is {excerpt(b', '.join(codings))} (only chunked is understood)"
+        )
+    return CHUNKED
+
+
+def _fault(raw: bytes) -> str:
+    """What is wrong with a head that is not one; values are not told, since they may be secret."""
+    status_line, *lines = raw.split(b"\n")
+    if not status_line.endswith(b"\r"):
+        return f"a line without CRLF: {excerpt(status_line)}"
+    if not _is_status_line(status_line[:-1]):
+        return (
+            f"status line {excerpt(status_line[:-1])} (expected HTTP/1.0 or HTTP/1.1, three digits)"
+        )
+    for number, line in enumerate(lines[:-1], 1):
+        if line == b"\r":
+            return "more bytes after the blank line that ends a head"
+        name, colon, value = line.removesuffix(b"\r").partition(b":")
+        if line.startswith((b" ", b"\t")):
+            return f"header line {number} is folded (begins with white space)"
+        if name and not colon:
+            return f"header line {number} has no colon: {excerpt(name)}"
+        if colon and not is_token(name):
+            return f"header line {number} has a name that is not a token: {excerpt(name)}"
+        if control := _control(value):
+            return f"the value of header {excerpt(name)} has the control byte 0x{control[0].hex()}"
+        if not line.endswith(b"\r"):
+            return f"header line {number} ({excerpt(name)}) does not end in CRLF"
+    return "no blank line at the end of the head"

@@ -1,0 +1,155 @@
+"""Header fields: which pass, which stay, and what makes a request id sane.
+
+Upstream goes an allow-list of the client's fields; downstream go the provider's fields without
+those that belong to one connection (RFC 9110 7.6.1) or that would hand the client somebody
+else's credentials or transport policy.
+"""
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from random import getrandbits
+
+from proxy.errors import BadRequest
+
+Fields = Iterable[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+CREDENTIALS = frozenset(
+    {b"x-llm-proxy-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"}
+)
+
+FORWARDED = (
+    "accept",
+    "content-type",
+    "user-agent",
+    "openai-*",
+    "anthropic-*",
+    "x-goog-*",
+    "x-stainless-*",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+)
+"""What a provider gets of its client's fields, whatever its configuration adds."""
+
+NEVER_FORWARDED = (
+    HOP_BY_HOP
+    | CREDENTIALS
+    | {b"host", b"content-length", b"expect", b"accept-encoding", b"content-encoding"}
+)
+"""Fields that frame or authenticate a request: ours to write, whatever a pattern says."""
+
+NOT_RETURNED = HOP_BY_HOP | {
+    b"content-length",
+    b"set-cookie",
+    b"alt-svc",
+    b"strict-transport-security",
+}
+
+STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+"""Keeps caches from storing, and nginx from buffering, a stream on its way to the client."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_KNOWN_NAMES_LIMIT = 1024
+
+
+def request_id(asked: str | None) -> str:
+    """The client's own id if it is fit for a log line and a header, else 32 hex digits."""
+    if asked is not None and _SANE_ID.fullmatch(asked):
+        return asked
+    return f"{getrandbits(128):032x}"
+
+
+class Forwarding:
+    """Decides, once per field name, what of a client's fields a provider gets."""
+
+    __slots__ = ("_known", "_patterns")
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self._patterns = (*FORWARDED, *(pattern.lower() for pattern in extra))
+        self._known: dict[bytes, bool] = {}
+
+    def block(self, fields: Fields, *, also: frozenset[bytes] = frozenset()) -> bytes:
+        """The lines to send upstream; `also` names fields to pass beyond the patterns.
+
+        Raises BadRequest for a value that holds a control character.
+        """
+        known = self._known
+        lines = []
+        nominated: frozenset[bytes] | None = None
+        for name, value in fields:
+            allowed = known.get(name)
+            if allowed is None:
+                allowed = self._learn(name)
+            if allowed or (also and name.lower() in also):
+                lines.append(b"%b: %b\r\n" % (name, value))
+            elif len(name) == 10 and name.lower() == b"connection":
+                nominated = _tokens(value)
+        block = b"".join(lines)
+        if _CONTROL.search(block):
+            raise BadRequest("a header field holds a control character")
+        if nominated and not nominated <= {b"keep-alive", b"close"}:
+            # What a Connection field names was meant for us alone (RFC 9110 7.6.1).
+            return self.block((f for f in fields if f[0].lower() not in nominated), also=also)
+        return block
+
+    def _learn(self, name: bytes) -> bool:
+        lower = name.lower()
+        text = lower.decode("latin-1")
+        allowed = lower not in NEVER_FORWARDED and any(
+            fnmatchcase(text, pattern) for pattern in self._patterns
+        )
+        # Names come from clients: the memory they can take is bounded.
+        if len(self._known) < _KNOWN_NAMES_LIMIT:
+            self._known[name] = allowed
+        return allowed
+
+
+def returned(fields: Fields, *, drop: frozenset[bytes] = frozenset()) -> list[bytes]:
+    """The provider's fields as lines for the client, names in lower case as they were parsed."""
+    lines = []
+    nominated: frozenset[bytes] = frozenset()
+    for name, value in fields:
+        if name in NOT_RETURNED:
+            if name == b"connection":
+                nominated |= _tokens(value)
+        elif name not in drop and not name.startswith(b"x-llm-proxy-"):
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if nominated - {b"keep-alive", b"close"}:
+        return [line for line in lines if line.partition(b":")[0] not in nominated]
+    return lines
+
+
+def first(fields: Fields, name: bytes) -> bytes | None:
+    """The value of the first field called `name` (in lower case), None if there is none."""
+    for key, value in fields:
+        if key == name:
+            return value
+    return None
+
+
+def line(name: str, value: str) -> bytes:
+    """One field of ours as a line; raises ValueError if it cannot be one."""
+    encoded = value.encode("latin-1", "replace")
+    if _CONTROL.search(encoded) or b"\r" in encoded or b"\n" in encoded:
+        raise ValueError(f"{name} holds a control character")
+    return b"%b: %b\r\n" % (name.encode("ascii"), encoded)
+
+
+def _tokens(value: bytes) -> frozenset[bytes]:
+    return frozenset(token.strip().lower() for token in value.split(b","))

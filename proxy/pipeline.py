@@ -1,0 +1,284 @@
+"""The pipeline: one request's way, in the order of the lines.
+
+It lets nothing out but cancellation: whatever goes wrong becomes an answer in the client's own
+dialect while that is possible, and after that a response that visibly breaks. Every exchange
+ends exactly once, in `_finish`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from proxy.client import Client
+from proxy.dialect import Dialect
+from proxy.errors import (
+    BadRequest,
+    ClientLeft,
+    Draining,
+    InternalError,
+    NoRoute,
+    ProcessorFailed,
+    ProviderTimeout,
+    ProxyError,
+    Unsupported,
+)
+from proxy.exchange import Exchange, ParsedRequest, RawRequest
+from proxy.headers import line, request_id
+from proxy.models import MODELS_PATH, encode_list, encode_one, known_models
+from proxy.relay import Downstream
+from proxy.response import JSON_FIELD, Responder
+from proxy.router import Route, Router
+from proxy.timers import Sweep
+from proxy.units import clock
+
+Observer = Callable[[Exchange], None]
+
+_log = logging.getLogger("proxy")
+
+_TRICKS = ("//", "/./", "/../", "%2e", "%2f", "%5c", "%00", "\\")
+"""What one parser of paths reads differently from another, and so leads past a route's prefix."""
+
+
+class Pipeline:
+    """One configuration at work; a reload makes a new one beside it."""
+
+    def __init__(
+        self,
+        router: Router,
+        client: Client,
+        observers: tuple[Observer, ...],
+        *,
+        dialect: Dialect,
+        sweep: Sweep,
+    ) -> None:
+        """`dialect` words the errors on paths that are no dialect's endpoint."""
+        self.running: dict[Exchange, asyncio.Task[object] | None] = {}
+        self._idle: asyncio.Event | None = None
+        self._router = router
+        self._client = client
+        self._observers = observers
+        self._dialect = dialect
+        self._responder = Responder(sweep)
+        self._models = known_models(router)
+
+    async def run(self, request: RawRequest, downstream: Downstream) -> None:
+        """Answer a request. Raises nothing but CancelledError, once the client has left."""
+        exchange = Exchange(
+            request=request,
+            id=request_id(request.headers.get("x-request-id")),
+            received_at=clock(),
+        )
+        dialect = self._router.dialect(request.path)
+        self.running[exchange] = asyncio.current_task()
+        try:
+            if dialect is not None:
+                await self._serve(exchange, dialect, downstream)
+            else:
+                await self._pass_on(exchange, downstream)
+        except ProxyError as error:
+            self._fail(exchange, dialect, downstream, error)
+        except asyncio.CancelledError:
+            if exchange.error is None:
+                exchange.error = ClientLeft("the client closed the connection")
+                exchange.status = exchange.error.status
+            else:
+                self._fail(exchange, dialect, downstream, exchange.error)
+            raise
+        except Exception as error:
+            _log.exception("request %s failed", exchange.id)
+            internal = InternalError("the proxy failed; its log says why")
+            internal.__cause__ = error
+            self._fail(exchange, dialect, downstream, internal)
+        finally:
+            self._finish(exchange)
+
+    def refuse(self, request: RawRequest, downstream: Downstream, error: ProxyError) -> None:
+        """Answer what could not be read as a request."""
+        exchange = Exchange(request=request, id=request_id(None), received_at=clock())
+        self.running[exchange] = None
+        self._fail(exchange, None, downstream, error)
+        self._finish(exchange)
+
+    async def idle(self) -> None:
+        """Return once nothing runs."""
+        if self.running:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    def end(self) -> None:
+        """End what is still running: each in an error that its client sees."""
+        for exchange, task in list(self.running.items()):
+            if task is not None:
+                exchange.error = Draining("the proxy is shutting down")
+                task.cancel()
+
+    async def _serve(self, exchange: Exchange, dialect: Dialect, downstream: Downstream) -> None:
+        request = exchange.request
+        exchange.dialect, exchange.operation = dialect.name, dialect.operation
+        if request.method != "POST":
+            raise Unsupported(
+                f"{request.path} takes POST, not {request.method}",
+                status=405,
+                headers={"allow": "POST"},
+            )
+        body = await request.body()
+        exchange.read_at = clock()
+        exchange.bytes_in = len(body)
+        exchange.phase = "routing"
+        parsed = exchange.parsed = dialect.parse(body)
+        route, exchange.pattern = self._router.route(request, parsed)
+        exchange.route = route.name
+        exchange.hooks = route.on_end
+        if route.on_request:
+            await self._process(exchange, route, parsed, dialect)
+        total = route.targets[0].timeouts.total
+        if total:
+            try:
+                async with asyncio.timeout(total):
+                    await self._ask(exchange, route, dialect, parsed, downstream)
+            except TimeoutError as error:
+                raise ProviderTimeout(f"the exchange took more than {total:g} s") from error
+        else:
+            await self._ask(exchange, route, dialect, parsed, downstream)
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        route: Route,
+        dialect: Dialect,
+        parsed: ParsedRequest,
+        downstream: Downstream,
+    ) -> None:
+        exchange.phase = "waiting"
+        target, upstream, strip = await self._client.send(exchange, route, dialect, parsed)
+        try:
+            await self._responder.answer(
+                exchange,
+                dialect,
+                upstream,
+                downstream,
+                target.timeouts,
+                strip=strip,
+                trusted=target.provider.token is not None,
+            )
+        finally:
+            upstream.close()
+
+    async def _process(
+        self, exchange: Exchange, route: Route, parsed: ParsedRequest, dialect: Dialect
+    ) -> None:
+        for hook in route.on_request:
+            try:
+                await hook(exchange, parsed, dialect)
+            except ProxyError:
+                raise
+            except Exception as error:
+                _log.exception("request %s: a processor failed", exchange.id)
+                raise ProcessorFailed("a processor failed; the proxy's log says why") from error
+
+    async def _pass_on(self, exchange: Exchange, downstream: Downstream) -> None:
+        """A path that is no dialect's endpoint: as it is, body and all, if a route names it."""
+        request = exchange.request
+        path = request.path
+        lower = path.lower()
+        if not path.startswith("/") or any(trick in lower for trick in _TRICKS):
+            raise BadRequest("the path is not in its plain form")
+        models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
+        if models and self._models:
+            self._answer_models(exchange, downstream)
+            return
+        # Where the routes know no model's name, the provider that takes them all does.
+        route = self._router.passing(path, endpoint=models)
+        if route is None:
+            raise NoRoute(f"no route takes {request.method} {path[:200]}")
+        exchange.read_at = clock()
+        exchange.bytes_in = request.length or 0
+        exchange.route = exchange.pattern = route.name
+        exchange.phase = "waiting"
+        target, upstream = await self._client.pass_on(exchange, route)
+        try:
+            await self._responder.pass_on(
+                exchange, self._dialect, upstream, downstream, target.timeouts
+            )
+        finally:
+            upstream.close()
+
+    def _answer_models(self, exchange: Exchange, downstream: Downstream) -> None:
+        """Answer from what the routes know."""
+        request = exchange.request
+        rest = request.path[len(MODELS_PATH) :]
+        exchange.read_at = clock()
+        exchange.operation = "models"
+        if request.method not in ("GET", "HEAD"):
+            raise Unsupported(
+                f"{MODELS_PATH} takes GET, not {request.method}",
+                status=405,
+                headers={"allow": "GET, HEAD"},
+            )
+        if rest:
+            name = unquote(rest[1:])
+            body = encode_one(self._models, name)
+            if body is None:
+                raise NoRoute(f"no route takes model {name[:200]!r}", param="model")
+        else:
+            body = encode_list(self._models)
+        self._write(exchange, downstream, 200, b"", body)
+
+    def _fail(
+        self,
+        exchange: Exchange,
+        dialect: Dialect | None,
+        downstream: Downstream,
+        error: ProxyError,
+    ) -> None:
+        """Turn an error into bytes: the only place where that is done.
+
+        Before the head is out it becomes an answer; after it, the last event of a stream and
+        then a connection that breaks, so that nobody takes what came for the whole.
+        """
+        if not exchange.told:
+            exchange.error = error
+        dialect = dialect or self._dialect
+        if not downstream.started:
+            fields = [line("x-llm-proxy-error", error.code)]
+            fields.extend(line(name, value) for name, value in (error.headers or {}).items())
+            self._write(exchange, downstream, error.status, b"".join(fields), dialect.error(error))
+            return
+        if exchange.events and not exchange.told:
+            event = dialect.error_event(error)
+            downstream.write(b"\n\n" + event if exchange.torn else event)
+        downstream.abort()
+
+    def _write(
+        self,
+        exchange: Exchange,
+        downstream: Downstream,
+        status: int,
+        fields: bytes,
+        body: bytes,
+    ) -> None:
+        exchange.status = status
+        exchange.started_at = clock()
+        exchange.bytes_out = len(body)
+        own = self._responder.own_fields(exchange)
+        ours = b"x-request-id: %b\r\n" % exchange.id.encode("ascii")
+        downstream.start(status, b"".join((JSON_FIELD, own, ours, fields)), len(body))
+        downstream.write(body)
+        downstream.finish()
+
+    def _finish(self, exchange: Exchange) -> None:
+        exchange.ended_at = clock()
+        del self.running[exchange]
+        if self._idle is not None and not self.running:
+            self._idle.set()
+        for observer in (*exchange.hooks, *self._observers):
+            _guarded(observer, exchange)
+
+
+def _guarded(observer: Observer, exchange: Exchange) -> None:
+    """One observer's bug must not take the others' turn."""
+    try:
+        observer(exchange)
+    except Exception:
+        _log.exception("request %s: an observer failed", exchange.id)

@@ -1,0 +1,1 @@
+"""Processors: one file a processor; the contract is :mod:`proxy.processor`."""

@@ -1,0 +1,224 @@
+"""The data edge: aiohttp's low-level server, without application, router or middleware.
+
+What aiohttp's server leaves open is closed here: a deadline and a size for whole heads, framing
+errors that come later than the head, and connections whose client never takes the rest of what
+it was sent.
+
+What is used of aiohttp beyond its documented interface (tests/e2e/test_hooks.py holds each to it,
+and aiohttp is pinned to the minor version they were tested with):
+
+| hook | contract |
+|---|---|
+| ``web.Server.__call__``, ``_loop``, ``_kwargs`` | makes the protocol of each connection |
+| ``web.Server._connections`` | protocol -> transport, until the transport is gone |
+| ``request_factory(message, payload, protocol, writer, task)`` | makes the request object |
+| the request's ``_finish()``, ``_cancel(exc)``, ``_task`` | all that RequestHandler asks of it |
+| the response's ``prepare``, ``write_eof``, ``keep_alive`` | all that RequestHandler asks of it |
+| ``RequestHandler.data_received``, ``connection_made``, ``eof_received`` | may be extended |
+| ``RequestHandler._messages``, ``_waiter``, ``_current_request`` | heads read; idle; at work |
+| ``RequestHandler.handle_error(request, status, exc, message)`` | answers what cannot be parsed |
+| ``web_protocol.ERROR``, ``_ErrInfo`` | stand for a request that cannot be parsed |
+| ``StreamReader.set_exception``, ``read_nowait``, ``is_eof``, ``at_eof`` | of a request's body |
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong, TransferEncodingError
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
+
+from proxy.downstream import Downstream, Limits
+from proxy.errors import BadRequest, ClientTimeout, ProxyError, TooLarge
+from proxy.pipeline import Pipeline
+from proxy.tasks import spawn
+from proxy.units import clock
+
+MAX_FIELD = 32 * 1024
+MAX_HEAD = 64 * 1024
+MAX_FIELDS = 128
+BACKLOG = 4096
+SWEEP_SECONDS = 1.0
+
+CLOSE_SECONDS = 30.0
+"""How long a client may take to take the rest of what it was sent, once we have closed."""
+
+UNSENT_BYTES = 128 * 1024
+"""Bytes the kernel holds for a client beyond what is under way to it (TCP_NOTSENT_LOWAT)."""
+
+_TCP_NOTSENT_LOWAT = 25
+
+
+class Server:
+    """Listens for clients and hands their requests to the pipeline."""
+
+    def __init__(self, pipeline: Callable[[], Pipeline], limits: Limits) -> None:
+        """`pipeline` gives the one to use for the next request."""
+        self.limits = limits
+        self.closing = False
+        self._pipeline = pipeline
+        self._web = _WebServer(self)
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket."""
+        loop = asyncio.get_running_loop()
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            listener = await loop.create_unix_server(self._web, sock=sock, backlog=BACKLOG)
+        else:
+            listener = await loop.create_server(self._web, sock=sock, backlog=BACKLOG)
+        self._listeners.append(listener)
+        if self._sweeper is None:
+            self._sweeper = spawn(self._sweep(), "server sweep")
+
+    def stop_listening(self) -> None:
+        """Accept no more; idle connections are closed, busy ones after their response."""
+        self.closing = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in self._web.connections:
+            cast(Connection, connection).close_if_idle()
+
+    async def close(self) -> None:
+        """Close whatever is still open."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self._web.shutdown(1.0)
+
+    async def answer(self, request: Downstream) -> Downstream:
+        """Answer one request; what aiohttp calls its handler."""
+        await self._pipeline().run(request, request)
+        return request
+
+    def refuse(self, request: Downstream, error: ProxyError) -> Downstream:
+        """Answer what is not even a request."""
+        self._pipeline().refuse(request, request, error)
+        return request
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = clock()
+            for connection, transport in list(self._web._connections.items()):
+                cast(Connection, connection).check(now, transport)
+
+
+class _WebServer(web.Server):
+    """aiohttp's server, with our connections."""
+
+    def __init__(self, owner: Server) -> None:
+        super().__init__(
+            cast(Any, owner.answer),
+            request_factory=cast(Any, Downstream),
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=MAX_FIELD,
+            max_field_size=MAX_FIELD,
+            max_headers=MAX_FIELDS,
+            keepalive_timeout=owner.limits.keepalive_timeout,
+        )
+        self._owner = owner
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self._owner, self, loop=self._loop, **self._kwargs)
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_closed_at", "_head_at", "_head_bytes", "_owner")
+
+    def __init__(self, owner: Server, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._owner = owner
+        self._head_at = 0.0
+        """When the first byte of a head came whose last has not."""
+        self._head_bytes = 0
+        self._closed_at = 0.0
+
+    @property
+    def limits(self) -> Limits:
+        """What this connection may ask for."""
+        return self._owner.limits
+
+    @property
+    def closing(self) -> bool:
+        """Whether the server takes no further requests."""
+        return self._owner.closing
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._head_at = 0.0
+            current = self._current_request
+            if current is not None and isinstance(self._messages[-1][0], _ErrInfo):
+                # The body of the request at work is broken, and aiohttp would not tell it.
+                current._cancel(TransferEncodingError("a chunk is malformed"))
+        elif self._waiter is not None:
+            if not self._head_at:
+                self._head_at = clock()
+                self._head_bytes = 0
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._refuse(_head_too_large())
+
+    def eof_received(self) -> None:
+        # A client that says no more is taken to want no more: whoever waits for an answer keeps
+        # its side open, and nothing tells the others from those that left.
+        if self._current_request is not None and self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: Any,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> Any:
+        """Answer a request that could not be parsed."""
+        if isinstance(exc, LineTooLong):
+            return self._owner.refuse(request, _head_too_large())
+        error = BadRequest("the request is not valid HTTP")
+        error.__cause__ = exc
+        return self._owner.refuse(request, error)
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing was asked."""
+        if self._waiter is not None and not self._messages:
+            self.force_close()
+
+    def check(self, now: float, transport: asyncio.Transport) -> None:
+        """Enforce the deadlines that no event would."""
+        if transport.is_closing():
+            if not self._closed_at:
+                self._closed_at = now
+            elif now - self._closed_at > CLOSE_SECONDS:
+                transport.abort()
+        elif self._head_at and self._waiter is not None:
+            limit = self.limits.head_timeout
+            if limit and now - self._head_at >= limit:
+                self._refuse(ClientTimeout(f"the head was not whole after {limit:g} s"))
+
+    def _refuse(self, error: ProxyError) -> None:
+        writer = StreamWriter(self, self._loop)
+        self._owner.refuse(Downstream(ERROR, EMPTY_PAYLOAD, self, writer, cast(Any, None)), error)
+        self.force_close()
+
+
+def _head_too_large() -> TooLarge:
+    return TooLarge(
+        f"the head is too large: {MAX_FIELD} bytes a field, {MAX_HEAD} in all", status=431
+    )

@@ -1,0 +1,71 @@
+"""A whole proxy inside a test: real listeners, real connections, its log at hand."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from proxy.app import App
+from proxy.config.load import TEXT, Overrides, load
+from proxy.observe.log import Log
+
+
+class ProxyURL(str):
+    """The data listener's address, and what a test wants to know of the proxy behind it."""
+
+    __slots__ = ("_writer", "admin", "app")
+
+    admin: str
+    """The admin listener's address."""
+    app: App
+    _writer: "_Memory"
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of the log so far."""
+        lines: list[bytes] = self._writer.lines
+        return [msgspec.json.decode(line) for line in lines]
+
+    @property
+    def exchanges(self) -> list[dict[str, Any]]:
+        """The lines of finished exchanges so far, in the order of their ends."""
+        return [line for line in self.lines if line["event"] == "exchange"]
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.dropped = 0
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        """Lines are at hand as soon as they are written."""
+
+
+@asynccontextmanager
+async def serve(
+    config: str = "", *, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[ProxyURL]:
+    """Run a proxy with this configuration (TOML) on ports of its own while the block runs.
+
+    `environ` is all of the environment that it sees. Without a provider it has the mock one.
+    Raises ConfigError.
+    """
+    variables = {**(environ or {}), TEXT: config or "# the mock provider"}
+    overrides = Overrides(listen=("127.0.0.1:0",), admin="127.0.0.1:0")
+    loaded = load(None, environ=variables, overrides=overrides)
+    writer = _Memory()
+    level = loaded.settings.monitoring.log.level
+    app = App(loaded, environ=variables, log=Log(writer, level=level))
+    await app.start()
+    try:
+        url = ProxyURL(app.data_urls[0])
+        url.admin = app.admin_url or ""
+        url.app = app
+        url._writer = writer
+        yield url
+    finally:
+        await app.stop(0.0)

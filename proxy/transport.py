@@ -1,0 +1,152 @@
+"""The upstream edge: makes connections to providers, and keeps them for the next request.
+
+aiohttp's TCPConnector makes the connections (DNS with a bounded cache, happy eyeballs, TLS).
+Once one stands, its protocol is ours (:class:`proxy.upstream.UpstreamConnection`), and idle ones
+wait in a pool of ours.
+
+What is used of aiohttp beyond its documented interface (tests/e2e/test_hooks.py holds each to it,
+and aiohttp is pinned to the minor version they were tested with):
+
+| hook | contract |
+|---|---|
+| ``TCPConnector.connect(req, traces, timeout)`` | a Connection, its protocol's transport open |
+| ``ClientRequest(method, url, loop=…, ssl=…)`` | describes where to connect; nothing is sent |
+| ``Connection.protocol``, ``.close()`` | the ResponseHandler; closes its transport |
+| ``ResponseHandler._tail`` | bytes that came before anything was asked |
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from prometheus_async import aio
+from prometheus_async.types import Observer
+from yarl import URL
+
+from proxy.errors import ConnectFailed, ProviderBroke
+from proxy.exchange import Exchange, FinalRequest, Origin
+from proxy.timers import Sweep
+from proxy.units import clock
+from proxy.upstream import UpstreamConnection
+
+IDLE_SECONDS = 60.0
+"""How long an idle connection is kept: below the idle timeout of the providers we know of."""
+
+IDLE_PER_ORIGIN = 1024
+DNS_SECONDS = 30
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+class Transport:
+    """Sends final requests to providers, over connections that it keeps for the next one."""
+
+    def __init__(self, sweep: Sweep, connect_seconds: Observer | None = None) -> None:
+        """`connect_seconds` is told how long each connection took to make."""
+        self.sweep = sweep
+        self._connect_seconds = connect_seconds
+        self._idle: dict[Origin, deque[UpstreamConnection]] = {}
+        self._dials: dict[Origin, ClientRequest] = {}
+        self._connector: aiohttp.TCPConnector | None = None
+
+    async def send(self, final: FinalRequest, exchange: Exchange) -> UpstreamConnection:
+        """Send a request; returns when the response's head is here.
+
+        A kept connection that turns out to have been closed by the provider, before a byte of
+        the response came, is replaced once by a fresh one.
+        Raises ConnectFailed, ProviderBroke, BadResponse or ProviderTimeout.
+        """
+        connection = self._take_idle(final.origin)
+        if connection is not None:
+            try:
+                return await self._ask(connection, final, exchange)
+            except ProviderBroke:
+                if connection.heard or not isinstance(final.body, bytes):
+                    raise
+        started = clock()
+        connection = await self._connect(final.origin, final.timeouts.connect)
+        exchange.connecting += clock() - started
+        return await self._ask(connection, final, exchange)
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose response was whole."""
+        kept = self._idle.get(connection.origin)
+        if kept is None:
+            kept = self._idle[connection.origin] = deque()
+        now = connection.idle_since = clock()
+        if kept and (len(kept) >= IDLE_PER_ORIGIN or kept[0].idle_since < now - IDLE_SECONDS):
+            kept.popleft().drop()
+        kept.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A kept connection is no longer good."""
+        kept = self._idle.get(connection.origin)
+        if kept is not None and connection in kept:
+            kept.remove(connection)
+
+    async def close(self) -> None:
+        """Close every kept connection; those in use end with their exchange."""
+        for kept in self._idle.values():
+            while kept:
+                kept.pop().drop()
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
+
+    async def _ask(
+        self, connection: UpstreamConnection, final: FinalRequest, exchange: Exchange
+    ) -> UpstreamConnection:
+        exchange.sent_at = clock()
+        try:
+            await connection.ask(final)
+        except BaseException:
+            connection.drop()
+            raise
+        exchange.head_at = connection.since
+        return connection
+
+    def _take_idle(self, origin: Origin) -> UpstreamConnection | None:
+        kept = self._idle.get(origin)
+        oldest = clock() - IDLE_SECONDS
+        while kept:
+            connection = kept.pop()
+            if connection.usable and connection.idle_since >= oldest:
+                return connection
+            connection.drop()
+        return None
+
+    async def _connect(self, origin: Origin, limit: float) -> UpstreamConnection:
+        if self._connector is None:
+            self._connector = aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=DNS_SECONDS, force_close=True
+            )
+        where = f"{origin.host}:{origin.port}"
+        try:
+            async with asyncio.timeout(limit or None):
+                making: Awaitable[Connection] = self._connector.connect(
+                    self._dial(origin), [], NO_TIMEOUT
+                )
+                if self._connect_seconds is not None:
+                    making = aio.time(self._connect_seconds, making)
+                made = await making
+        except TimeoutError as error:
+            raise ConnectFailed(f"no connection to {where} within {limit:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectFailed(f"cannot connect to {where}: {_reason(error)}") from error
+        return UpstreamConnection(self, origin, made)
+
+    def _dial(self, origin: Origin) -> ClientRequest:
+        dial = self._dials.get(origin)
+        if dial is None:
+            url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
+            loop = asyncio.get_running_loop()
+            dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, ssl=True)
+        return dial
+
+
+def _reason(error: BaseException) -> str:
+    """Why a connection failed, in words that hold no address twice."""
+    cause = getattr(error, "os_error", None) or error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,0 +1,387 @@
+"""An upstream: one connection to a provider, and the responses that come on it.
+
+A response is read in the transport's data callback and handed to whoever takes the body: no
+task, reader object or timer per chunk. Response framing is checked here, because aiohttp's C
+parser waits for ever when a chunk is malformed in a later segment than the head.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from enum import IntEnum
+from typing import Protocol
+
+from aiohttp.connector import Connection
+
+from proxy.errors import BadResponse, ProviderBroke, ProviderTimeout, ProxyError
+from proxy.exchange import FinalRequest, Origin, Timeouts
+from proxy.framing import FramingError
+from proxy.framing.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
+from proxy.framing.head import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    ResponseHead,
+    body_length,
+    find_head_end,
+    keeps_alive,
+    parse_response_head,
+)
+from proxy.relay import Sink
+from proxy.tasks import spawn
+from proxy.timers import Sweep
+from proxy.units import clock
+
+MAX_HEAD = 64 * 1024
+MAX_HELD = 64 * 1024
+"""Bytes of a body held for a sink that is not attached yet, before reading is paused."""
+
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class State(IntEnum):
+    """Where a connection to a provider stands."""
+
+    IDLE = 0
+    HEAD = 1
+    """A request was sent, its response's head is awaited."""
+    BODY = 2
+    WHOLE = 3
+    """The response was read to its end."""
+    BROKEN = 4
+    """The response ended before its end; what broke it is told to the sink."""
+
+
+class Owner(Protocol):
+    """Who keeps a connection between two requests."""
+
+    sweep: Sweep
+
+    def keep(self, connection: "UpstreamConnection") -> None:
+        """The connection is idle, and good for another request."""
+
+    def forget(self, connection: "UpstreamConnection") -> None:
+        """The idle connection is no longer good."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a provider; the :class:`proxy.relay.Upstream` of what it reads."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_error",
+        "_head",
+        "_held",
+        "_made",
+        "_method",
+        "_owner",
+        "_paused",
+        "_remaining",
+        "_reusable",
+        "_sink",
+        "_state",
+        "_timeouts",
+        "_transport",
+        "_upload",
+        "_writable",
+        "fields",
+        "heard",
+        "idle_since",
+        "length",
+        "origin",
+        "since",
+        "status",
+    )
+
+    _timeouts: Timeouts
+
+    def __init__(self, owner: Owner, origin: Origin, made: Connection) -> None:
+        protocol = made.protocol
+        assert protocol is not None
+        assert protocol.transport is not None
+        self.origin = origin
+        self.idle_since = 0.0
+        self.since = 0.0
+        """When it last was heard of; while it waits for a head, when it was asked."""
+        self.heard = False
+        """Whether a byte came since it was last asked."""
+        self._owner = owner
+        self._made: Connection | None = made
+        self._transport: asyncio.Transport = protocol.transport
+        self._buffer: bytes = protocol._tail
+        self._method = ""
+        self._head: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._state = State.IDLE
+        self._transport.set_protocol(self)
+
+    def __repr__(self) -> str:
+        return f"<UpstreamConnection {self.origin.host}:{self.origin.port} {self._state.name}>"
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent on it."""
+        return (
+            self._state is State.IDLE
+            and self._made is not None
+            and not self._transport.is_closing()
+        )
+
+    # Asking.
+
+    async def ask(self, final: FinalRequest) -> None:
+        """Send the request; returns when the response's head is here."""
+        self.status = 0
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.length: int | None = None
+        self.heard = False
+        self._chunks: ChunkedDecoder | None = None
+        self._remaining = 0
+        self._reusable = False
+        self._sink: Sink | None = None
+        self._held: list[tuple[bytes, bytes | None]] = []
+        self._error: ProxyError | None = None
+        self._paused = False
+        self._method = final.method
+        self._timeouts = final.timeouts
+        self._state = State.HEAD
+        self.since = clock()
+        head = self._head = asyncio.get_running_loop().create_future()
+        self._owner.sweep.add(self)
+        if self._buffer:
+            self._fail(BadResponse("the provider spoke before it was asked anything"))
+        elif isinstance(final.body, bytes):
+            self._transport.write(_request_bytes(final, final.body))
+        else:
+            self._upload = spawn(self._send_body(final, final.body), "upload")
+        await head
+
+    async def _send_body(self, final: FinalRequest, body: AsyncIterator[bytes]) -> None:
+        """Stream a request's body, at the pace that the provider takes it."""
+        transport = self._transport
+        if final.length is None:
+            transport.write(final.head + b"transfer-encoding: chunked\r\n\r\n")
+        else:
+            transport.write(b"%bcontent-length: %d\r\n\r\n" % (final.head, final.length))
+        try:
+            async for chunk in body:
+                if transport.is_closing():
+                    return
+                self.since = clock()
+                transport.write(encode_chunk(chunk) if final.length is None else chunk)
+                if self._writable is not None:
+                    await self._writable
+            if final.length is None:
+                transport.write(LAST_CHUNK)
+        except ProxyError as error:
+            # The provider must not take half a body for a whole one.
+            self._fail(error)
+            self.drop()
+
+    # Called by the event loop.
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is State.BODY:
+            self.since = clock()
+            self._read_body(data)
+        elif self._state is State.HEAD:
+            self.heard = True
+            self._read_head(data)
+        elif self._state is State.IDLE:
+            # Nobody asked: whatever this is, the connection cannot be trusted any more.
+            self._owner.forget(self)
+            self.drop()
+        else:
+            self._reusable = False
+
+    def eof_received(self) -> None:
+        if self._state is State.BODY and self._remaining == UNTIL_CLOSE:
+            self._end()
+        else:
+            self._closed(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed(exc)
+        self.drop()
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            if not self._writable.done():
+                self._writable.set_result(None)
+            self._writable = None
+
+    def _closed(self, cause: Exception | None) -> None:
+        self._reusable = False
+        if self._state is State.IDLE:
+            self._owner.forget(self)
+        elif self._state is State.HEAD:
+            self._fail(_caused(ProviderBroke("the provider closed before it answered"), cause))
+        elif self._state is State.BODY:
+            self._fail(_caused(ProviderBroke("the provider's response was cut off"), cause))
+
+    # Reading.
+
+    def _read_head(self, data: bytes) -> None:
+        buffer = self._buffer + data if self._buffer else data
+        searched = max(0, len(self._buffer) - 3)
+        self._buffer = b""
+        try:
+            while (end := find_head_end(buffer, searched)) >= 0:
+                head = parse_response_head(buffer[:end])
+                buffer, searched = buffer[end:], 0
+                if head.status >= 200:
+                    self._begin(head, buffer)
+                    return
+                if head.status == 101:
+                    raise FramingError("it switches protocols, which nobody asked for")
+            if len(buffer) > MAX_HEAD:
+                raise FramingError(f"its head has more than {MAX_HEAD} bytes")
+        except FramingError as error:
+            self._fail(_caused(BadResponse(f"the provider's answer is not HTTP: {error}"), error))
+        else:
+            self._buffer = buffer
+
+    def _begin(self, head: ResponseHead, rest: bytes) -> None:
+        length = body_length(head, self._method)
+        self.status = head.status
+        self.fields = head.headers
+        self.since = clock()
+        self._reusable = length != UNTIL_CLOSE and keeps_alive(head)
+        self._remaining = length
+        self._state = State.BODY
+        if length >= 0:
+            self.length = length
+        elif length == CHUNKED:
+            self._chunks = ChunkedDecoder()
+        if rest or length == 0:
+            self._read_body(rest)
+        if self._head is not None and not self._head.done():
+            self._head.set_result(None)
+
+    def _read_body(self, data: bytes) -> None:
+        chunks = self._chunks
+        if chunks is not None:
+            try:
+                payload = chunks.feed(data)
+            except FramingError as error:
+                if error.decoded:
+                    self._deliver(error.decoded, None)
+                self._fail(_caused(ProviderBroke(f"the provider's response broke: {error}"), error))
+                return
+            if payload:
+                self._deliver(payload, data if chunks.whole else None)
+            if chunks.done:
+                self._reusable = self._reusable and not chunks.rest
+                self._end()
+        elif self._remaining == UNTIL_CLOSE:
+            self._deliver(data, None)
+        else:
+            if len(data) > self._remaining:
+                data = data[: self._remaining]
+                self._reusable = False
+            self._remaining -= len(data)
+            if data:
+                self._deliver(data, None)
+            if self._remaining == 0:
+                self._end()
+
+    def _deliver(self, payload: bytes, framed: bytes | None) -> None:
+        if self._sink is not None:
+            self._sink.data(payload, framed)
+            return
+        self._held.append((payload, framed))
+        if not self._paused and sum(len(held) for held, _ in self._held) > MAX_HELD:
+            self.pause()
+
+    def _end(self) -> None:
+        if self._state is State.BODY:
+            self._state = State.WHOLE
+            if self._sink is not None:
+                self._sink.end()
+
+    def _fail(self, error: ProxyError) -> None:
+        """The exchange on this connection ends with `error`, and so does the connection."""
+        if self._state is State.HEAD:
+            self._state = State.BROKEN
+            if self._head is not None and not self._head.done():
+                self._head.set_exception(error)
+        elif self._state is State.BODY:
+            self._state = State.BROKEN
+            self._error = error
+            if self._sink is not None:
+                self._sink.broke(error)
+
+    # Called by who takes the response.
+
+    def attach(self, sink: Sink) -> None:
+        held, self._held = self._held, []
+        self._sink = sink
+        paused, self._paused = self._paused, False
+        for payload, framed in held:
+            sink.data(payload, framed)
+        if self._state is State.WHOLE:
+            sink.end()
+        elif self._error is not None:
+            sink.broke(self._error)
+        elif paused and not self._paused:
+            self._transport.resume_reading()
+
+    def pause(self) -> None:
+        self._paused = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.since = clock()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Done with the response: keep the connection if that was whole, else cut it off."""
+        uploaded = self._upload is None or self._upload.done()
+        if self._state is State.WHOLE and self._reusable and uploaded and self._made is not None:
+            self._owner.sweep.discard(self)
+            self._sink = self._upload = None
+            self.resume()
+            self._state = State.IDLE
+            self._owner.keep(self)
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """Cut the connection off at once. What was read of a response stays there to take."""
+        self._owner.sweep.discard(self)
+        self.resume_writing()
+        if self._upload is not None:
+            self._upload.cancel()
+        if self._made is not None:
+            self._transport.abort()
+            self._made.close()
+            self._made = None
+
+    # Called by the sweep.
+
+    def check(self, now: float) -> None:
+        silent = now - self.since
+        if self._state is State.HEAD and 0 < self._timeouts.first_byte <= silent:
+            limit = self._timeouts.first_byte
+            self._fail(ProviderTimeout(f"the provider did not answer within {limit:g} s"))
+        elif self._state is State.BODY and not self._paused and 0 < self._timeouts.idle <= silent:
+            limit = self._timeouts.idle
+            self._fail(ProviderTimeout(f"the provider sent nothing for {limit:g} s"))
+
+
+def _request_bytes(final: FinalRequest, body: bytes) -> bytes:
+    if body or final.method not in _BODILESS:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body)
+    return final.head + b"\r\n"
+
+
+def _caused(error: ProxyError, cause: BaseException | None) -> ProxyError:
+    error.__cause__ = cause
+    return error

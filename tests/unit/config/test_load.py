@@ -1,0 +1,175 @@
+import pickle
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from proxy.config.load import Loaded, Overrides, load
+from proxy.config.sections import ProviderConfig, RouteConfig, TargetConfig
+from proxy.errors import ConfigError
+
+MOCK = '[provider.mine]\ntype = "mock"\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to start in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def loaded(path: str | None = None, *, overrides: Overrides | None = None, **env: str) -> Loaded:
+    return load(path, environ=env, overrides=overrides or Overrides())
+
+
+def test_nothing_at_all_is_the_mock_provider() -> None:
+    configuration = loaded()
+
+    assert configuration.origin == "built-in defaults"
+    assert configuration.default == "mock"
+    assert configuration.warnings == []
+    assert list(configuration.settings.provider) == ["mock"]
+    assert configuration.settings.route == (
+        RouteConfig(name="default", targets=(TargetConfig(provider="mock"),)),
+    )
+
+
+def test_the_key_of_openai_is_openai() -> None:
+    configuration = loaded(OPENAI_API_KEY="canary")
+
+    assert configuration.default == "openai"
+    provider = configuration.settings.provider["openai"]
+    assert isinstance(provider, ProviderConfig)
+    assert repr(provider.token) == "Secret(env:OPENAI_API_KEY)"
+
+
+def test_an_empty_key_is_none() -> None:
+    assert loaded(OPENAI_API_KEY="").default == "mock"
+
+
+def test_a_key_that_no_header_can_carry_is_a_problem_and_does_not_show() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(OPENAI_API_KEY="canary\n")
+
+    assert "OPENAI_API_KEY ends in a line break" in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
+def test_a_configuration_that_says_nothing_of_providers_gets_one(folder: Path) -> None:
+    (folder / "config.toml").write_text('[server]\nhead_timeout = "1s"\n[provider]\n')
+
+    configuration = loaded()
+
+    assert configuration.origin == "config.toml"
+    assert configuration.default == "mock"
+    assert configuration.settings.server.head_timeout == 1.0
+
+
+@pytest.mark.parametrize("text", ["provider = 0", "route = ''", "route = {}", "provider = []"])
+def test_a_section_that_is_wrong_is_not_taken_for_none(folder: Path, text: str) -> None:
+    (folder / "config.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=r"config.toml:1: \[(provider|route)\]: expected"):
+        loaded()
+
+
+def test_routes_without_providers_get_none(folder: Path) -> None:
+    (folder / "config.toml").write_text('[[route]]\ntargets = "mock"')
+
+    with pytest.raises(ConfigError, match='unknown provider "mock"'):
+        loaded()
+
+
+def test_the_flag_wins_over_the_environment_and_that_over_the_folder(folder: Path) -> None:
+    for name in ("flag", "env", "config"):
+        (folder / f"{name}.toml").write_text(MOCK.replace("mine", name))
+    text = MOCK.replace("mine", "text")
+    both = {"LLM_PROXY_CONFIG": "env.toml", "LLM_PROXY_CONFIG_TOML": text}
+
+    def source(path: str | None = None, **env: str) -> tuple[str, list[str]]:
+        configuration = loaded(path, **env)
+        assert configuration.default is None
+        return configuration.origin, list(configuration.settings.provider)
+
+    assert source("flag.toml", **both) == ("flag.toml", ["flag"])
+    assert source(**both) == ("env.toml", ["env"])
+    assert source(LLM_PROXY_CONFIG_TOML=text) == ("LLM_PROXY_CONFIG_TOML", ["text"])
+    assert source(LLM_PROXY_CONFIG="", LLM_PROXY_CONFIG_TOML="") == ("config.toml", ["config"])
+
+
+def test_what_the_environment_names_must_be_there() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(LLM_PROXY_CONFIG="none.toml")
+
+    assert raised.value.problems == ["none.toml: no such file (from LLM_PROXY_CONFIG)"]
+
+
+def test_a_whole_configuration_in_a_variable_is_named_by_it() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(LLM_PROXY_CONFIG_TOML="[server]\nx = 1")
+
+    assert raised.value.problems[0].startswith("LLM_PROXY_CONFIG_TOML:2: [server.x]: unknown key")
+
+
+def test_a_folder_called_like_the_default_is_not_passed_over(folder: Path) -> None:
+    (folder / "config.toml").mkdir()
+
+    with pytest.raises(ConfigError, match=r"config.toml: is a directory"):
+        loaded()
+
+
+def test_kubernetes_variables_for_a_service_of_our_name_mean_nothing() -> None:
+    assert loaded(LLM_PROXY_PORT="tcp://10.0.0.1:80").origin == "built-in defaults"
+
+
+def test_flags_win_over_the_file(folder: Path) -> None:
+    (folder / "config.toml").write_text(
+        MOCK + '[server]\nlisten = ["127.0.0.1:1",\n"127.0.0.1:2"]\n[monitoring]\nmetrics = false'
+    )
+
+    settings = loaded(
+        overrides=Overrides(
+            listen=("127.0.0.1:3", "unix:/x"), admin="127.0.0.1:4", log_level="error"
+        )
+    ).settings
+
+    assert settings.server.listen == ("127.0.0.1:3", "unix:/x")
+    assert settings.server.admin_listen == "127.0.0.1:4"
+    assert settings.monitoring.log.level == "error"
+    assert not settings.monitoring.metrics
+
+
+def test_a_flag_that_is_wrong_is_named() -> None:
+    flags = Overrides(listen=("127.0.0.1:1", "0.0.0.0:80"), admin="nope", log_level="loud")
+
+    with pytest.raises(ConfigError) as raised:
+        loaded(overrides=flags)
+
+    places = [problem.partition(": ")[::2] for problem in raised.value.problems]
+    assert [(place, rest.partition("]")[0]) for place, rest in places] == [
+        ("--log-level", "[monitoring.log.level"),
+        ("--listen", "[server.listen.2"),
+        ("--admin", "[server.admin_listen"),
+    ]
+
+
+def test_the_admin_listener_can_be_switched_off() -> None:
+    assert loaded(overrides=Overrides(admin="none")).settings.server.admin_listen is None
+
+
+def test_later_errors_can_name_the_place_of_a_key(folder: Path) -> None:
+    (folder / "config.toml").write_text(MOCK + 'ttft = "soon"')
+
+    assert loaded().at("provider", "mine", "ttft") == "config.toml:3: [provider.mine.ttft]"
+
+
+def test_a_loaded_configuration_neither_prints_nor_encodes_a_secret(folder: Path) -> None:
+    (folder / "config.toml").write_text('[provider.x]\ntype = "openai"\ntoken = "literal:canary-1"')
+    configuration = loaded()
+
+    assert len(configuration.warnings) == 1
+    assert "canary" not in f"{configuration} {configuration!r} {configuration.source}"
+    for encode in (pickle.dumps, msgspec.json.encode, msgspec.to_builtins):
+        with pytest.raises(TypeError) as raised:
+            encode(configuration)
+        assert "canary" not in str(raised.value)

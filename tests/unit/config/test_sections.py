@@ -1,0 +1,119 @@
+import msgspec
+import pytest
+
+from proxy.config import sections
+from proxy.config.sections import (
+    GlobalConfig,
+    LogConfig,
+    MockConfig,
+    MonitoringConfig,
+    ProviderConfig,
+    RouteConfig,
+    Section,
+    SecurityConfig,
+    ServerConfig,
+    Settings,
+    TargetConfig,
+    TimeoutOverrides,
+    keys,
+)
+from proxy.units import Duration, Size
+
+ALL = [
+    value
+    for value in vars(sections).values()
+    if isinstance(value, type) and issubclass(value, Section) and value is not Section
+]
+
+
+def test_all_sections_are_looked_at() -> None:
+    assert set(ALL) == {
+        GlobalConfig,
+        LogConfig,
+        MockConfig,
+        MonitoringConfig,
+        ProviderConfig,
+        RouteConfig,
+        SecurityConfig,
+        ServerConfig,
+        Settings,
+        TargetConfig,
+        TimeoutOverrides,
+    }
+
+
+@pytest.mark.parametrize("section", ALL)
+def test_every_section_is_strict_and_frozen_and_every_key_documented(
+    section: type[Section],
+) -> None:
+    assert section.__doc__
+    assert section.__struct_config__.forbid_unknown_fields
+    assert section.__struct_config__.frozen
+    for key in keys(section).values():
+        assert key.description.endswith("."), f"{section.__name__}.{key.name} is not documented"
+
+
+def test_the_keys_of_a_section_are_its_own_before_those_it_inherits() -> None:
+    names = list(keys(ProviderConfig))
+
+    assert names[:2] == ["type", "url"]
+    assert set(names[-5:]) == set(keys(TimeoutOverrides))
+
+
+def test_a_key_is_known_by_its_spelling_in_the_file() -> None:
+    assert list(keys(Settings)) == [
+        "server",
+        "global",
+        "provider",
+        "processor",
+        "route",
+        "security",
+        "monitoring",
+    ]
+    assert keys(Settings)["provider"].default == {}
+    assert keys(RouteConfig)["targets"].required
+    assert not keys(RouteConfig)["name"].required
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings()
+
+    assert settings.server.listen == ("127.0.0.1:8080",)
+    assert settings.server.admin_listen == "127.0.0.1:9090"
+    assert settings.server.max_body_size == Size(32 << 20)
+    assert settings.global_.first_byte_timeout == Duration(600)
+    assert settings.global_.total_timeout == Duration(0)
+    assert not settings.security.allow_unauthenticated
+
+
+def test_a_provider_overrides_the_defaults_and_a_route_overrides_that() -> None:
+    provider = MockConfig(type="mock", idle_timeout=Duration(1), send_timeout=Duration(2))
+    route = RouteConfig(targets=(), send_timeout=Duration(3), total_timeout=Duration(0))
+
+    timeouts = GlobalConfig(total_timeout=Duration(9)).overridden(provider).overridden(route)
+
+    assert timeouts == GlobalConfig(
+        idle_timeout=Duration(1), send_timeout=Duration(3), total_timeout=Duration(0)
+    )
+    assert set(keys(TimeoutOverrides)) <= set(keys(GlobalConfig))
+
+
+@pytest.mark.parametrize(
+    ("text", "provider", "model"),
+    [
+        ("openai", "openai", None),
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("vllm/meta-llama/Llama-3", "vllm", "meta-llama/Llama-3"),
+        ("vllm/", "vllm", ""),
+    ],
+)
+def test_a_target_is_split_at_the_first_slash(text: str, provider: str, model: str | None) -> None:
+    target = TargetConfig.from_text(text)
+
+    assert target == TargetConfig(provider=provider, model=model)
+    assert str(target) == text
+
+
+def test_a_section_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.convert({"lisen": "x"}, ServerConfig)

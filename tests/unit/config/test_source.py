@@ -1,0 +1,161 @@
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.source import Source, bare_or_quoted, parse, quote, read
+from proxy.errors import ConfigError
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "x.toml")
+    return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[server", "x.toml:1: is not TOML: expected ']' at the end of a table declaration"),
+        ("\n\na =", "x.toml:3: is not TOML: invalid value"),
+        ("a = 1\nb = 2\na = 3\n", "x.toml:3: is not TOML: cannot overwrite a value"),
+        ("a = 1\n[a]\n", "x.toml:2: is not TOML: cannot "),
+        ('a = "open\n', "x.toml:1: is not TOML: illegal character"),
+        ("a = 1 2\n", "x.toml:1: is not TOML: expected newline"),
+        ("a = 99999999999999999999", "x.toml:1: [a]: is beyond 64 bits"),
+        ("[a]\nb = [1,\n 0x8000000000000000]", "x.toml:3: [a.b.2]: is beyond 64 bits"),
+        (f"a = {'9' * 5000}", "x.toml: is not TOML: "),
+        (f"a = {'[' * 5000}", "x.toml: is nested too deeply"),
+        (f"a = {'[' * 40}{']' * 40}", "x.toml:1: [a.1]: is nested too deeply (at most 32 levels)"),
+        (f"x.{'a.' * 50}a = 1", "x.toml:1: [x.a]: is nested too deeply (at most 32 levels)"),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line(text: str, problem: str) -> None:
+    assert problems_of(text)[0].startswith(problem)
+
+
+@given(st.text(max_size=60) | st.text('ab="[]{}.,\n#', max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        problems = [parse(text, "x.toml").place(())]
+    except ConfigError as error:
+        problems = error.problems
+
+    assert all(problem.startswith("x.toml") for problem in problems)
+
+
+def test_a_path_has_the_place_of_the_nearest_table_that_is_written() -> None:
+    source = parse("[a]\nb = [1,\n2]\n[c]\n", "x.toml")
+
+    assert source.place(("a", "b")) == "x.toml:2"
+    assert source.place(("a", "b", 1)) == "x.toml:3"
+    assert source.place(("a", "missing", "x")) == "x.toml:1"
+    assert source.place(("missing",)) == "x.toml"
+    assert [source.line(path) for path in [("a", "b", 1), ("missing",)]] == [3, 0]
+
+
+def test_an_element_goes_by_its_name_or_by_its_position_from_1() -> None:
+    source = parse('[[r]]\nname = "chat"\nx = 1\n[[r]]\nl = ["a"]\n[[r]]\nname = "a]b"\n', "f")
+
+    assert source.at(("r", 0, "x")) == "f:3: [r.chat.x]"
+    assert source.at(("r", 1, "l", 0)) == "f:5: [r.2.l.1]"
+    assert source.at(("r", 2, "name")) == "f:7: [r.3.name]"
+    assert source.at(("r", 9, "x")) == "f:1: [r.10.x]"
+    assert source.at(()) == "f"
+
+
+def test_what_stands_alone_where_a_list_could_is_not_counted() -> None:
+    assert parse('a = "x"', "f").at(("a", 0)) == "f:1: [a]"
+
+
+def test_a_key_that_is_set_has_the_place_of_whoever_set_it() -> None:
+    source = parse('[server]\nlisten = ["a",\n"b"]\n', "x.toml")
+
+    source.set(("server", "listen"), ["c"], "--listen")
+    source.set(("monitoring", "log", "level"), "debug", "--log-level")
+
+    assert source.tree == {"server": {"listen": ["c"]}, "monitoring": {"log": {"level": "debug"}}}
+    assert source.at(("server", "listen", 0)) == "--listen: [server.listen.1]"
+    assert source.at(("monitoring", "log", "level")) == "--log-level: [monitoring.log.level]"
+    assert source.at(("server",)) == "x.toml:1: [server]"
+
+
+def test_nothing_is_set_below_what_is_no_table() -> None:
+    source = parse("server = 5", "x.toml")
+
+    source.set(("server", "listen"), ["c"], "--listen")
+
+    assert source.tree == {"server": 5}
+
+
+def test_a_source_neither_prints_nor_pickles_what_it_holds() -> None:
+    source = parse('token = "literal:canary"', "x.toml")
+
+    assert "canary" not in f"{source} {source!r}"
+    with pytest.raises(TypeError, match="not to be pickled"):
+        pickle.dumps(source)
+
+
+def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes('"ä" = 1\r\nb = 2\r\n'.encode())
+
+    source = read(str(file))
+
+    assert (source.tree, source.name) == ({"ä": 1, "b": 2}, str(file))
+    assert source.place(("b",)) == f"{file}:2"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"\xef\xbb\xbfa = 1", ":1: starts with a byte order mark, which TOML forbids"),
+        (b"a = 1\nb = '\xe4'\n", ":2: is not UTF-8"),
+        ("a = 1".encode("utf-16"), ":1: is not UTF-8"),
+    ],
+)
+def test_what_is_not_utf_8_is_told(tmp_path: Path, data: bytes, problem: str) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(data)
+
+    with pytest.raises(ConfigError) as raised:
+        read(str(file))
+
+    assert raised.value.problems[0].startswith(f"{file}{problem}")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for name, problem in [
+        (str(tmp_path), f"{tmp_path}: is a directory (a TOML file is expected)"),
+        (f"{tmp_path}/none", f"{tmp_path}/none: no such file"),
+        (f"{tmp_path}/{'x' * 300}", f"{tmp_path}/{'x' * 300}: cannot be read: File name too long"),
+        ("a\0b", "a\0b: cannot be read: embedded null byte"),
+    ]:
+        with pytest.raises(ConfigError) as raised:
+            read(name)
+        assert raised.value.problems == [problem]
+
+
+def test_a_file_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ConfigError) as raised:
+        read("x.toml")
+
+    assert raised.value.problems == ["x.toml: cannot be read: Permission denied"]
+
+
+@given(st.text())
+def test_a_quoted_text_is_read_back(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+
+    assert parse(f"a = {quote(text)}", "x").tree == {"a": text}
+    assert parse(f"{bare_or_quoted(text)} = 1", "x").tree == {text: 1}
+
+
+def test_a_source_of_nothing_has_no_places() -> None:
+    assert Source("built-in defaults", {}).at(("a",)) == "built-in defaults: [a]"

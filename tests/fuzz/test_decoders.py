@@ -1,0 +1,148 @@
+"""Whatever bytes come, a decoder reads them or raises its own error, and nothing else.
+
+Each decoder is fed mutations of good input for FUZZ_SECONDS. `make fuzz` sets them, and draws a
+new seed each time; a failure names the seed, and FUZZ_SEED plays it again.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from proxy.config.source import parse
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.errors import ConfigError, ProxyError
+from proxy.framing import FramingError
+from proxy.framing.chunked import ChunkedDecoder
+from proxy.framing.envelope import parse_envelope
+from proxy.framing.head import body_length, keeps_alive, parse_response_head
+from proxy.framing.sse import FrameSplitter, parse_frame
+from proxy.framing.usage import UsageStrip, UsageWatch
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.3"))
+_DRAWN = time.time_ns() % 2**32 if "FUZZ_SECONDS" in os.environ else 0
+SEED = int(os.environ.get("FUZZ_SEED", _DRAWN))
+
+_HEADS = [
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5, 5\r\n\r\n",
+]
+_CHUNKED = [
+    b"5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nx: y\r\n\r\n",
+    b"1\r\n\n\r\nA\r\n0\r\n\r\n--\r\n0\r\n\r\n",
+]
+_STREAMS = [
+    b'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":null}\n\ndata: [DONE]\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\r\n\r\n: ping\r\n\r\n',
+    b'event: response.completed\rdata: {"response":{"usage":{"input_tokens":1}}}\r\rdata: x\r\r',
+    b'data: {"error":{"message":"no","type":"server_error"}}\n\n',
+]
+_REQUESTS = [
+    b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}',
+    b'{"messages":[{"role":"user","content":"\\ud83d\\ude00 \xc3\xa9"}],"model":"x","n":1e3}',
+]
+_ERRORS = [b'{"error":{"message":"bad","type":"x","param":null,"code":"context_length_exceeded"}}']
+_TOML = [
+    b'[server]\nlisten = ["127.0.0.1:0"]\n[provider."a.b"]\ntype = """x\ny"""\n',
+    b"[[route]]\nmodels = ['a', \"b\"]\nb = {c = 1}\n",
+]
+_PIECES = (
+    b"\r\n",
+    b"\n\n",
+    b"\r",
+    b"\x00",
+    b"\xff",
+    b'"usage":',
+    b"{",
+    b"}",
+    b"[",
+    b'"',
+    b"0\r\n\r\n",
+    b":",
+    b"data: ",
+)
+
+
+def _head(data: bytes) -> None:
+    head = parse_response_head(data)
+    body_length(head, "POST")
+    keeps_alive(head)
+
+
+def _sse(data: bytes) -> None:
+    splitter = FrameSplitter(max_frame=4096)
+    for frame in splitter.feed(data):
+        parse_frame(frame)
+    splitter.close()
+
+
+def _usage(data: bytes) -> None:
+    for watch in (UsageWatch(), UsageStrip()):
+        middle = len(data) // 2
+        watch.feed(data[:middle])
+        watch.feed(data[middle:])
+        watch.close()
+
+
+def _request(data: bytes) -> None:
+    request = parse_envelope(data)
+    OpenAIChat().ask_usage(request)
+    request.body()
+
+
+def _refusal(data: bytes) -> None:
+    for dialect in (OpenAIChat(), OpenAIResponses()):
+        dialect.refusal(400, data)
+        dialect.failure(data)
+
+
+DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
+    "response head": (_head, _HEADS),
+    "chunked body": (lambda data: ChunkedDecoder().feed(data), _CHUNKED),
+    "server-sent events": (_sse, _STREAMS),
+    "usage": (_usage, _STREAMS),
+    "request": (_request, _REQUESTS),
+    "refusal": (_refusal, _ERRORS + _STREAMS),
+    "configuration": (lambda data: parse(data.decode("utf-8", "replace"), "fuzz"), _TOML),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_raises_nothing_but_its_own_error(name: str) -> None:
+    decode, corpus = DECODERS[name]
+    tried = 0
+    for data in _mutations(corpus, random.Random(SEED)):
+        tried += 1
+        try:
+            decode(data)
+        except (FramingError, ProxyError, ConfigError):
+            pass
+        except Exception as error:
+            pytest.fail(f"{name} raised {error!r} for {data!r} (FUZZ_SEED={SEED})")
+    assert tried > 100
+
+
+def _mutations(corpus: list[bytes], rng: random.Random) -> Iterator[bytes]:
+    """Cut, doubled, spliced and overwritten samples, until the time is over."""
+    end = time.monotonic() + SECONDS
+    kept = list(corpus)
+    while time.monotonic() < end:
+        data = bytearray(rng.choice(kept))
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randint(0, len(data))
+            to = min(len(data), at + rng.randint(0, 8))
+            data[at:to] = rng.choice(
+                (
+                    rng.choice(_PIECES),
+                    rng.randbytes(rng.randint(0, 4)),
+                    bytes(data[to : to + 16]) * 2,
+                )
+            )
+        sample = bytes(data[:4096])
+        if rng.random() < 0.02 and len(kept) < 500:
+            kept.append(sample)
+        yield sample

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,14 +19,12 @@ from proxy.config.sections import (
     MockConfig,
     ProviderConfig,
     RouteConfig,
-    TargetConfig,
 )
 from proxy.dialect import Dialect
 from proxy.downstream import Limits
 from proxy.errors import ConfigError, ProxyError
 from proxy.exchange import Exchange, Timeouts
 from proxy.listener import bind, unlink, url
-from proxy.mock import Mock, MockSettings, start_mock
 from proxy.observe.log import Log, open_log
 from proxy.observe.metrics import Metrics
 from proxy.pipeline import Observer, Pipeline
@@ -40,15 +39,20 @@ from proxy.transport import Transport
 from proxy.url import Address, Url, parse_address
 from proxy.urls.static import Static as StaticUrl
 
+if TYPE_CHECKING:
+    from proxy.mock import Mock, MockSettings
+
 _log = logging.getLogger("proxy")
 
 
 class MockUrl(Url):
     """Where the mock provider inside this process is, once it listens."""
 
-    settings: MockSettings
+    settings: "MockSettings"
 
     async def open(self) -> None:
+        from proxy.mock import start_mock
+
         self._mock: Mock = await start_mock(self.settings)
         self._address = parse_address(self._mock.url)
 
@@ -79,13 +83,16 @@ def assemble(loaded: Loaded) -> Assembly:
     settings = loaded.settings
     components: list[Component] = list(settings.processor.values())
     providers: dict[str, Provider] = {}
+    problems: list[str] = []
     for name, section in settings.provider.items():
         try:
             providers[name] = _provider(name, section, settings.global_, components)
         except ValueError as error:
-            raise ConfigError([f"{loaded.at('provider', name)}: {error}"]) from error
+            key, _, problem = str(error).partition(": ")
+            problems.append(f"{loaded.at('provider', name, key)}: {problem}")
+    if problems:
+        raise ConfigError(problems)
     dialects = [find("dialects", name)() for name in names("dialects")]
-    sections = settings.route or _default_routes(providers)
     routes = tuple(
         Route(
             section.name,
@@ -102,7 +109,7 @@ def assemble(loaded: Loaded) -> Assembly:
             ),
             usage=section.usage,
         )
-        for section in sections
+        for section in settings.route
     )
     fallback = next(dialect for dialect in dialects if dialect.name == "openai_chat")
     return Assembly(router=Router(dialects, routes), components=components, fallback=fallback)
@@ -243,6 +250,9 @@ def _provider(
     place: Url
     token = None
     if isinstance(section, MockConfig):
+        # Only a configuration that uses the mock pays for importing it.
+        from proxy.mock import MockSettings
+
         forward = (*section.forward_headers, "x-mock-*")
         place = MockUrl(
             settings=MockSettings(
@@ -255,7 +265,8 @@ def _provider(
         )
     else:
         forward = section.forward_headers
-        place = StaticUrl(url=section.url or preset.url or "")
+        assert section.url is not None
+        place = StaticUrl(url=section.url)
         if section.token is not None:
             token = StaticToken().use(section.token.reveal())
             components.append(token)
@@ -286,9 +297,3 @@ def _timeouts(
         send=resolved.send_timeout,
         total=resolved.total_timeout,
     )
-
-
-def _default_routes(providers: dict[str, Provider]) -> tuple[RouteConfig, ...]:
-    """Without a route, the only provider takes every endpoint of its dialect."""
-    (name,) = providers
-    return (RouteConfig(name="default", targets=(TargetConfig(provider=name),)),)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         from proxy.registry import suggest
 
-        print(f"llm-proxy: unknown command {verb!r} ({suggest(verb, VERBS)})", file=sys.stderr)
+        print(f'llm-proxy: unknown command "{verb}" ({suggest(verb, VERBS)})', file=sys.stderr)
         return 2
     module = importlib.import_module(f"proxy.cli.{verb}")
     parser = _Parser(prog=f"llm-proxy {verb}", description=VERBS[verb], allow_abbrev=False)

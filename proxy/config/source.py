@@ -107,8 +107,11 @@ def read(file: str) -> Source:
 def parse(text: str, name: str) -> Source:
     """The configuration that `text` is; errors name it `name`. ConfigError if it is not TOML."""
     try:
+        text.encode()  # what stands in a variable may be any bytes
         tree = tomllib.loads(text)
         lines = scan(text)
+    except UnicodeEncodeError:
+        raise ConfigError([f"{name}: is not UTF-8"]) from None
     except RecursionError:
         raise ConfigError([f"{name}: is nested too deeply"]) from None
     except ValueError as error:

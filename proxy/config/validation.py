@@ -50,7 +50,6 @@ def validate(source: Source, environ: Mapping[str, str]) -> tuple[Settings, list
 class _Validation:
     def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
         self.into = Conversion(source, environ)
-        self._environ = environ
         self._tree = source.tree
 
     def settings(self) -> Settings:

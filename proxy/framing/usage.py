@@ -4,7 +4,7 @@ The key cannot be mistaken: inside a JSON string its quotes would be escaped. On
 behind it is decoded, and only where it is not ``null``.
 """
 
-import json
+import re
 from typing import Any
 
 import msgspec
@@ -18,57 +18,54 @@ _MAX_OBJECT = 16 * 1024
 """Bytes within which a usage object must end; no provider's has a tenth of it."""
 
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n")
-_decode_prefix = json.JSONDecoder().raw_decode
+_NULL = b":null"
+
+# An object whose members are scalars or objects of scalars: more no provider nests there.
+_match_object = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})").match
+_may_become_object = re.compile(rb"[ \t\r\n]*+(?::[ \t\r\n]*+(?:\{[\s\S]*+)?)?").fullmatch
 
 
 class UsageWatch:
-    """Passes a response on untouched and remembers the last usage that it held."""
+    """Passes a response on untouched and remembers the last usage that it held.
 
-    __slots__ = ("_edge", "_pending", "usage")
+    Each read is searched from its end: there the key stands where it stands at all, and Python's
+    backward search is three times as fast as its forward one.
+    """
+
+    __slots__ = ("_held", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        self._edge = b""
-        """The end of the last read, where it may be the beginning of the key."""
-        self._pending = b""
-        """From a key on whose object has not ended yet."""
+        self._held = b""
+        """The end of what came: where it may begin a key, or from a key on that has not ended."""
 
     def feed(self, data: bytes) -> bytes:
         """Look at some of the body; returns what is to be sent on: `data` itself."""
-        if self._pending or self._edge:
-            self._search(self._pending + self._edge + data)
-        elif _KEY in data:
-            self._search(data)
-        elif data[-1:] != b"\n":
-            self._edge = data[-_EDGE:]
+        seen = self._held + data if self._held else data
+        at = seen.rfind(_KEY)
+        if at >= 0:
+            self._read(seen, at)
+        else:
+            self._held = b"" if seen.endswith(b"\n") else seen[-_EDGE:]
         return data
 
     def close(self) -> bytes:
         """The body is whole; nothing was held back."""
         return b""
 
-    def _search(self, data: bytes) -> None:
-        self._pending = self._edge = b""
-        at = data.rfind(_KEY)
-        # The last one counts: streams that report as they go repeat it.
+    def _read(self, seen: bytes, at: int) -> None:
+        self._held = b"" if seen.endswith(b"\n") else seen[-_EDGE:]
+        last = at
         while at >= 0:
-            value = data[at + len(_KEY) : at + _MAX_OBJECT].lstrip(b" \t\r\n:")
-            if value[:1] == b"{":
-                try:
-                    found, _ = _decode_prefix(value.decode("latin-1"))
-                except (ValueError, RecursionError):
-                    if len(data) - at < _MAX_OBJECT:
-                        self._pending = data[at:]
-                        return
-                else:
-                    self.usage = read_usage(found)
-                    break
-            elif not value and len(data) - at < _MAX_OBJECT:
-                self._pending = data[at:]
+            match = _match_object(seen, at + len(_KEY))
+            if match is not None:
+                self.usage = decode_usage(match[1]) or self.usage
                 return
-            at = data.rfind(_KEY, 0, at)
-        if data[-1:] != b"\n":
-            self._edge = data[-_EDGE:]
+            if at == last and len(seen) - at < _MAX_OBJECT:
+                rest = seen[at + len(_KEY) :]
+                if _may_become_object(rest):
+                    self._held = seen[at:]
+            at = seen.rfind(_KEY, 0, at)
 
 
 class _UsageChunk(msgspec.Struct, gc=False):
@@ -96,8 +93,8 @@ class UsageStrip:
     def feed(self, data: bytes) -> bytes:
         """Some of the stream; returns what is to be sent on. Raises FramingError."""
         if not self._partial and data.endswith(_FRAME_ENDS):
-            at = data.find(_KEY)
-            if at < 0 or (data.startswith(b":null", at + _EDGE + 1) and data.count(_KEY) == 1):
+            at = data.rfind(_KEY)
+            if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and data.find(_KEY) == at):
                 return data
         frames = self._splitter.feed(data)
         kept = [frame for frame in frames if _KEY not in frame or not self._is_usage(frame)]
@@ -120,18 +117,26 @@ class UsageStrip:
         return chunk.choices == []
 
 
+def decode_usage(raw: bytes) -> Usage | None:
+    """The usage that an object's bytes spell; None if they spell none."""
+    try:
+        return read_usage(msgspec.json.decode(raw))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 def read_usage(found: dict[str, Any]) -> Usage:
     """Usage as OpenAI spells it, in Chat (`prompt_tokens`) or Responses (`input_tokens`) words."""
-    inputs = found.get("prompt_tokens_details") or found.get("input_tokens_details")
-    outputs = found.get("completion_tokens_details") or found.get("output_tokens_details")
+    get = found.get
+    inputs = get("prompt_tokens_details") or get("input_tokens_details")
+    outputs = get("completion_tokens_details") or get("output_tokens_details")
     return Usage(
-        input_tokens=_count(found, "prompt_tokens") or _count(found, "input_tokens"),
-        output_tokens=_count(found, "completion_tokens") or _count(found, "output_tokens"),
-        cached_tokens=_count(inputs, "cached_tokens"),
-        reasoning_tokens=_count(outputs, "reasoning_tokens"),
+        _count(get("prompt_tokens")) or _count(get("input_tokens")),
+        _count(get("completion_tokens")) or _count(get("output_tokens")),
+        _count(inputs.get("cached_tokens")) if isinstance(inputs, dict) else 0,
+        _count(outputs.get("reasoning_tokens")) if isinstance(outputs, dict) else 0,
     )
 
 
-def _count(found: Any, name: str) -> int:
-    value = found.get(name) if isinstance(found, dict) else None
+def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0

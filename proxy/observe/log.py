@@ -8,8 +8,8 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -21,37 +21,37 @@ from proxy.observe.lines import LineWriter
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Format = Literal["auto", "json", "text"]
 
+MAX_PATH = 200
+"""Characters of a path that are logged."""
+
 _PLACE = {"pod": "POD_NAME", "namespace": "POD_NAMESPACE", "node": "NODE_NAME"}
 
 
-class ExchangeLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The line that ends an exchange. Times are milliseconds, sizes bytes."""
+_LINE = (
+    b'{"ts":"%b","level":"%b","event":"exchange","request_id":"%b","client":"%b"%b,"status":%d,'
+    b'"attempts":%d,"stream":%b,"bytes_in":%d,"bytes_out":%d%b,"total_ms":%.3f%b%b}\n'
+)
+_MAX_NAMES = 1024
+"""Combinations of names whose spelling in JSON is remembered."""
 
-    ts: str
-    level: str
-    event: str
-    request_id: str
+
+class Names(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of an exchange's line is names: the same for many exchanges."""
+
     method: str
     path: str
-    client: str
-    route: str | None = None
-    dialect: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    status: int
-    error: str | None = None
-    message: str | None = None
-    phase: str | None = None
-    attempts: int
-    stream: bool
-    bytes_in: int
-    bytes_out: int
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    head_ms: float | None = None
-    first_ms: float | None = None
-    total_ms: float
-    proxy_ms: float | None = None
+    route: str = ""
+    dialect: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """What the line of an exchange that went wrong says of that."""
+
+    error: str
+    message: str
+    phase: str
 
 
 class Writer(Protocol):
@@ -86,6 +86,7 @@ class Log:
             b",%b:%b" % (msgspec.json.encode(name), msgspec.json.encode(value))
             for name, value in (place or {}).items()
         )
+        self._names: dict[tuple[str, str, str, str, str, str], bytes] = {}
         self._second = -1
         self._prefix = ""
 
@@ -95,36 +96,89 @@ class Log:
         level = "warning" if error is not None and error.status >= 500 else "info"
         if LEVELS[level] < self._threshold:
             return
-        start = exchange.received_at
-        usage = exchange.usage
-        line = ExchangeLine(
-            ts=self._now(),
-            level=level,
-            event="exchange",
-            request_id=exchange.id,
-            method=exchange.request.method,
-            path=exchange.request.path[:200],
-            client=exchange.request.peer,
-            route=exchange.route or None,
-            dialect=exchange.dialect or None,
-            provider=exchange.provider or None,
-            model=exchange.model or None,
-            status=exchange.status,
-            error=None if error is None else error.code,
-            message=None if error is None else _explain(error),
-            phase=None if error is None else exchange.phase,
-            attempts=exchange.attempts,
-            stream=exchange.stream,
-            bytes_in=exchange.bytes_in,
-            bytes_out=exchange.bytes_out,
-            input_tokens=None if usage is None else usage.input_tokens,
-            output_tokens=None if usage is None else usage.output_tokens,
-            head_ms=_since(start, exchange.started_at),
-            first_ms=_since(start, exchange.first_at),
-            total_ms=round((exchange.ended_at - start) * 1000, 3),
-            proxy_ms=round(exchange.overhead * 1000, 3) if exchange.sent_at else None,
+        line = self._text_line(exchange, level) if self._text else self._json_line(exchange, level)
+        self._writer.write(line)
+
+    def _json_line(self, exchange: Exchange, level: str) -> bytes:
+        """One formatting of bytes: a fifth of what encoding a struct of two dozen fields costs.
+
+        Times are milliseconds from the request's head on: to the response's head, to the first
+        of its body, to its end, and those spent in the proxy itself.
+        """
+        request = exchange.request
+        names = (
+            request.method,
+            request.path,
+            exchange.route,
+            exchange.dialect,
+            exchange.provider,
+            exchange.model,
         )
-        self._writer.write(_as_text(line) if self._text else self._as_json(line))
+        spelled = self._names.get(names)
+        if spelled is None:
+            spelled = self._spell(names)
+        start = exchange.received_at
+        times = counts = b""
+        if exchange.first_at:
+            times = b',"head_ms":%.3f,"first_ms":%.3f,"proxy_ms":%.3f' % (
+                (exchange.started_at - start) * 1000,
+                (exchange.first_at - start) * 1000,
+                exchange.overhead * 1000,
+            )
+        usage = exchange.usage
+        if usage is not None:
+            counts = b',"input_tokens":%d,"output_tokens":%d' % (
+                usage.input_tokens,
+                usage.output_tokens,
+            )
+        wrong = b""
+        error = exchange.error
+        if error is not None:
+            said = Wrong(error.code, _explain(error), exchange.phase)
+            wrong = b"," + msgspec.json.encode(said)[1:-1]
+        return _LINE % (
+            self._now().encode(),
+            level.encode(),
+            exchange.id.encode(),
+            request.peer.encode(),
+            spelled,
+            exchange.status,
+            exchange.attempts,
+            b"true" if exchange.stream else b"false",
+            exchange.bytes_in,
+            exchange.bytes_out,
+            counts,
+            (exchange.ended_at - start) * 1000,
+            times,
+            wrong + self._place,
+        )
+
+    def _spell(self, names: tuple[str, str, str, str, str, str]) -> bytes:
+        method, path, *rest = names
+        spelled = b"," + msgspec.json.encode(Names(method, path[:MAX_PATH], *rest))[1:-1]
+        if len(self._names) >= _MAX_NAMES:
+            self._names.clear()
+        self._names[names] = spelled
+        return spelled
+
+    def _text_line(self, exchange: Exchange, level: str) -> bytes:
+        request, usage, error = exchange.request, exchange.usage, exchange.error
+        where = "/".join(part for part in (exchange.provider, exchange.model) if part)
+        parts = [
+            self._now()[11:19],
+            f"{level:7}",
+            str(exchange.status),
+            request.method,
+            request.path[:MAX_PATH],
+            where or "-",
+            f"{(exchange.ended_at - exchange.received_at) * 1000:.1f}ms",
+        ]
+        if usage is not None:
+            parts.append(f"{usage.input_tokens}+{usage.output_tokens}tok")
+        if error is not None:
+            parts.append(f"{error.code}: {_explain(error)}")
+        parts.append(exchange.id)
+        return (" ".join(map(_plain, parts)) + "\n").encode()
 
     def say(self, level: str, event: str, message: str, /, **fields: Any) -> None:
         """Write a line of the program's own story at once: it is rare, and it may be the last.
@@ -154,12 +208,11 @@ class Log:
         return msgspec.json.encode(line)[:-1] + self._place + b"}\n"
 
     def _now(self) -> str:
-        now = datetime.now(UTC)
-        second = now.second + 60 * now.minute + 3600 * now.hour
-        if second != self._second:
-            self._second = second
-            self._prefix = now.strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._prefix}.{now.microsecond // 1000:03d}Z"
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        if seconds != self._second:
+            self._second = seconds
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return f"{self._prefix}.{rest // 1_000_000:03d}Z"
 
 
 class LogHandler(logging.Handler):
@@ -196,29 +249,6 @@ def _explain(error: ProxyError) -> str:
     """An error and what caused it."""
     cause = error.__cause__
     return f"{error} ({type(cause).__name__}: {cause})" if cause is not None else str(error)
-
-
-def _since(start: float, moment: float) -> float | None:
-    return round((moment - start) * 1000, 3) if moment else None
-
-
-def _as_text(line: ExchangeLine) -> bytes:
-    where = "/".join(part for part in (line.provider, line.model) if part)
-    parts = [
-        line.ts[11:19],
-        f"{line.level:7}",
-        str(line.status),
-        line.method,
-        line.path,
-        where or "-",
-        f"{line.total_ms:.1f}ms",
-    ]
-    if line.output_tokens is not None:
-        parts.append(f"{line.input_tokens}+{line.output_tokens}tok")
-    if line.error is not None:
-        parts.append(f"{line.error}: {line.message}")
-    parts.append(line.request_id)
-    return (" ".join(map(_plain, parts)) + "\n").encode()
 
 
 def _plain(value: object) -> str:

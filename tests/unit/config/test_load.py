@@ -86,8 +86,8 @@ def test_the_flag_wins_over_the_environment_and_that_over_the_folder(folder: Pat
     text = MOCK.replace("mine", "text")
     both = {"LLM_PROXY_CONFIG": "env.toml", "LLM_PROXY_CONFIG_TOML": text}
 
-    def source(path: str | None = None, **env: str) -> tuple[str, list[str]]:
-        configuration = loaded(path, **env)
+    def source(path: str | None = None, **environ: str) -> tuple[str, list[str]]:
+        configuration = load(path, environ=environ, overrides=Overrides())
         assert configuration.default is None
         return configuration.origin, list(configuration.settings.provider)
 

@@ -26,6 +26,7 @@ def problems_of(text: str) -> list[str]:
         ("a = 1 2\n", "x.toml:1: is not TOML: expected newline"),
         ("a = 99999999999999999999", "x.toml:1: [a]: is beyond 64 bits"),
         ("[a]\nb = [1,\n 0x8000000000000000]", "x.toml:3: [a.b.2]: is beyond 64 bits"),
+        ('a = "\udcff"', "x.toml: is not UTF-8"),
         (f"a = {'9' * 5000}", "x.toml: is not TOML: "),
         (f"a = {'[' * 5000}", "x.toml: is nested too deeply"),
         (f"a = {'[' * 40}{']' * 40}", "x.toml:1: [a.1]: is nested too deeply (at most 32 levels)"),

@@ -272,6 +272,10 @@ class Downstream:
         else:
             self.flush()
 
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
     def abort(self) -> None:
         self.keep_alive = False
         transport = self._transport

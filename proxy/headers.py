@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from random import getrandbits
 
-from proxy.errors import BadRequest
-
 Fields = Iterable[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(
@@ -75,49 +73,50 @@ def request_id(asked: str | None) -> str:
     return f"{getrandbits(128):032x}"
 
 
-class Forwarding:
-    """Decides, once per field name, what of a client's fields a provider gets."""
+class _Decisions(dict[bytes, bool]):
+    """Whether a field passes, by its name as clients spell it; learnt once per spelling."""
 
-    __slots__ = ("_known", "_patterns")
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        super().__init__()
+        self._patterns = patterns
 
-    def __init__(self, extra: Iterable[str] = ()) -> None:
-        self._patterns = (*FORWARDED, *(pattern.lower() for pattern in extra))
-        self._known: dict[bytes, bool] = {}
-
-    def block(self, fields: Fields, *, also: frozenset[bytes] = frozenset()) -> bytes:
-        """The lines to send upstream; `also` names fields to pass beyond the patterns.
-
-        Raises BadRequest for a value that holds a control character.
-        """
-        known = self._known
-        lines = []
-        nominated: frozenset[bytes] | None = None
-        for name, value in fields:
-            allowed = known.get(name)
-            if allowed is None:
-                allowed = self._learn(name)
-            if allowed or (also and name.lower() in also):
-                lines.append(b"%b: %b\r\n" % (name, value))
-            elif len(name) == 10 and name.lower() == b"connection":
-                nominated = _tokens(value)
-        block = b"".join(lines)
-        if _CONTROL.search(block):
-            raise BadRequest("a header field holds a control character")
-        if nominated and not nominated <= {b"keep-alive", b"close"}:
-            # What a Connection field names was meant for us alone (RFC 9110 7.6.1).
-            return self.block((f for f in fields if f[0].lower() not in nominated), also=also)
-        return block
-
-    def _learn(self, name: bytes) -> bool:
+    def __missing__(self, name: bytes) -> bool:
         lower = name.lower()
         text = lower.decode("latin-1")
-        allowed = lower not in NEVER_FORWARDED and any(
+        passes = lower not in NEVER_FORWARDED and any(
             fnmatchcase(text, pattern) for pattern in self._patterns
         )
         # Names come from clients: the memory they can take is bounded.
-        if len(self._known) < _KNOWN_NAMES_LIMIT:
-            self._known[name] = allowed
-        return allowed
+        if len(self) < _KNOWN_NAMES_LIMIT:
+            self[name] = passes
+        return passes
+
+
+class Forwarding:
+    """Decides what of a client's fields a provider gets."""
+
+    __slots__ = ("_passes",)
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self._passes = _Decisions((*FORWARDED, *(pattern.lower() for pattern in extra)))
+
+    def block(
+        self, fields: Fields, connection: str | None = None, *, also: frozenset[bytes] = frozenset()
+    ) -> bytes:
+        """The lines to send upstream.
+
+        `connection` is the Connection field, which may name fields that were meant for us alone
+        (RFC 9110 7.6.1); `also` names fields to pass beyond the patterns. No value holds a
+        control character: the parser refuses such a request.
+        """
+        if connection is not None and connection.lower() not in ("keep-alive", "close"):
+            nominated = _tokens(connection.encode("latin-1", "replace"))
+            fields = [field for field in fields if field[0].lower() not in nominated]
+        passes = self._passes
+        if also:
+            fields = [f for f in fields if passes[f[0]] or f[0].lower() in also]
+            return b"".join([b"%b: %b\r\n" % field for field in fields])
+        return b"".join([b"%b: %b\r\n" % field for field in fields if passes[field[0]]])
 
 
 def returned(fields: Fields, *, drop: frozenset[bytes] = frozenset()) -> list[bytes]:

@@ -53,7 +53,7 @@ class Pipeline:
         sweep: Sweep,
     ) -> None:
         """`dialect` words the errors on paths that are no dialect's endpoint."""
-        self.running: dict[Exchange, asyncio.Task[object] | None] = {}
+        self.running: dict[Exchange, Downstream] = {}
         self._idle: asyncio.Event | None = None
         self._router = router
         self._client = client
@@ -70,7 +70,7 @@ class Pipeline:
             received_at=clock(),
         )
         dialect = self._router.dialect(request.path)
-        self.running[exchange] = asyncio.current_task()
+        self.running[exchange] = downstream
         try:
             if dialect is not None:
                 await self._serve(exchange, dialect, downstream)
@@ -96,7 +96,7 @@ class Pipeline:
     def refuse(self, request: RawRequest, downstream: Downstream, error: ProxyError) -> None:
         """Answer what could not be read as a request."""
         exchange = Exchange(request=request, id=request_id(None), received_at=clock())
-        self.running[exchange] = None
+        self.running[exchange] = downstream
         self._fail(exchange, None, downstream, error)
         self._finish(exchange)
 
@@ -108,10 +108,9 @@ class Pipeline:
 
     def end(self) -> None:
         """End what is still running: each in an error that its client sees."""
-        for exchange, task in list(self.running.items()):
-            if task is not None:
-                exchange.error = Draining("the proxy is shutting down")
-                task.cancel()
+        for exchange, downstream in list(self.running.items()):
+            exchange.error = Draining("the proxy is shutting down")
+            downstream.cancel()
 
     async def _serve(self, exchange: Exchange, dialect: Dialect, downstream: Downstream) -> None:
         request = exchange.request

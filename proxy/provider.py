@@ -86,13 +86,13 @@ class Provider:
         timeouts: Timeouts,
         body: bytes,
     ) -> FinalRequest:
-        """The request to send for one whose body we read. Raises BadRequest for bad fields."""
+        """The request to send for one whose body we read."""
         key = (request.method, request.path, address)
         head = self._heads.get(key)
         if head is None:
             # The paths are those of the dialects' endpoints, so there are few.
             head = self._heads[key] = _head(request.method, request.path, "", address)
-        fields = self._forwarding.block(request.raw_headers)
+        fields = self._forwarding.block(request.raw_headers, request.headers.get("connection"))
         return FinalRequest(
             method=request.method,
             origin=address.origin,
@@ -112,7 +112,8 @@ class Provider:
     ) -> FinalRequest:
         """The request to send for one that passes through as it is."""
         head = _head(request.method, request.path, _without_key(request.query), address)
-        fields = self._forwarding.block(request.raw_headers, also=_PASSED)
+        connection = request.headers.get("connection")
+        fields = self._forwarding.block(request.raw_headers, connection, also=_PASSED)
         return FinalRequest(
             method=request.method,
             origin=address.origin,

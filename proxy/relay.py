@@ -95,6 +95,9 @@ class Downstream(Protocol):
     def finish(self) -> None:
         """End the response well."""
 
+    def cancel(self) -> None:
+        """Cancel whoever answers."""
+
     def abort(self) -> None:
         """End the response so that the client sees that it is not whole."""
 

@@ -55,5 +55,5 @@ class Sweep:
         now = clock()
         for watched in tuple(self._watched):
             watched.check(now)
-        if self._watched:
+        if self._watched and self._handle is None:
             self._handle = asyncio.get_running_loop().call_later(self._interval, self._turn)

@@ -11,11 +11,14 @@ and aiohttp is pinned to the minor version they were tested with):
 |---|---|
 | ``TCPConnector.connect(req, traces, timeout)`` | a Connection, its protocol's transport open |
 | ``ClientRequest(method, url, loop=…, ssl=…)`` | describes where to connect; nothing is sent |
-| ``Connection.protocol``, ``.close()`` | the ResponseHandler; closes its transport |
+| ``Connection.protocol``, ``.close()`` | the ResponseHandler; the connector forgets about it |
+| ``ResponseHandler.transport`` | closed with it, unless it is None |
 | ``ResponseHandler._tail`` | bytes that came before anything was asked |
 """
 
 import asyncio
+import os
+import socket
 from collections import deque
 from collections.abc import Awaitable
 
@@ -59,16 +62,26 @@ class Transport:
         Raises ConnectFailed, ProviderBroke, BadResponse or ProviderTimeout.
         """
         connection = self._take_idle(final.origin)
-        if connection is not None:
+        kept = connection is not None
+        while True:
+            if connection is None:
+                started = clock()
+                connection = await self._connect(final.origin, final.timeouts.connect)
+                exchange.connecting += clock() - started
+            exchange.sent_at = clock()
             try:
-                return await self._ask(connection, final, exchange)
+                await connection.ask(final)
             except ProviderBroke:
-                if connection.heard or not isinstance(final.body, bytes):
+                connection.drop()
+                if not kept or connection.heard or not isinstance(final.body, bytes):
                     raise
-        started = clock()
-        connection = await self._connect(final.origin, final.timeouts.connect)
-        exchange.connecting += clock() - started
-        return await self._ask(connection, final, exchange)
+                connection, kept = None, False
+            except BaseException:
+                connection.drop()
+                raise
+            else:
+                exchange.head_at = connection.since
+                return connection
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose response was whole."""
@@ -94,18 +107,6 @@ class Transport:
         if self._connector is not None:
             await self._connector.close()
             self._connector = None
-
-    async def _ask(
-        self, connection: UpstreamConnection, final: FinalRequest, exchange: Exchange
-    ) -> UpstreamConnection:
-        exchange.sent_at = clock()
-        try:
-            await connection.ask(final)
-        except BaseException:
-            connection.drop()
-            raise
-        exchange.head_at = connection.since
-        return connection
 
     def _take_idle(self, origin: Origin) -> UpstreamConnection | None:
         kept = self._idle.get(origin)
@@ -135,7 +136,7 @@ class Transport:
             raise ConnectFailed(f"no connection to {where} within {limit:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectFailed(f"cannot connect to {where}: {_reason(error)}") from error
-        return UpstreamConnection(self, origin, made)
+        return UpstreamConnection(self, origin, *_take_over(made))
 
     def _dial(self, origin: Origin) -> ClientRequest:
         dial = self._dials.get(origin)
@@ -146,7 +147,23 @@ class Transport:
         return dial
 
 
+def _take_over(made: Connection) -> tuple[asyncio.Transport, bytes]:
+    """A connection's transport, and what came on it before anything was asked.
+
+    The connector is to know no more of it: it would wait, at its end, for its own protocol to be
+    told that the connection is lost.
+    """
+    protocol = made.protocol
+    assert protocol is not None
+    transport, protocol.transport = protocol.transport, None
+    assert transport is not None
+    made.close()
+    return transport, protocol._tail
+
+
 def _reason(error: BaseException) -> str:
     """Why a connection failed, in words that hold no address twice."""
     cause = getattr(error, "os_error", None) or error
+    if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
+        return os.strerror(cause.errno)
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from enum import IntEnum
 from typing import Protocol
 
-from aiohttp.connector import Connection
-
 from proxy.errors import BadResponse, ProviderBroke, ProviderTimeout, ProxyError
 from proxy.exchange import FinalRequest, Origin, Timeouts
 from proxy.framing import FramingError
@@ -31,6 +29,7 @@ from proxy.timers import Sweep
 from proxy.units import clock
 
 MAX_HEAD = 64 * 1024
+"""Bytes of a response's head, the interim responses (1xx) before it included."""
 MAX_HELD = 64 * 1024
 """Bytes of a body held for a sink that is not attached yet, before reading is paused."""
 
@@ -68,10 +67,11 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_chunks",
+        "_dropped",
         "_error",
         "_head",
+        "_heads",
         "_held",
-        "_made",
         "_method",
         "_owner",
         "_paused",
@@ -94,10 +94,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     _timeouts: Timeouts
 
-    def __init__(self, owner: Owner, origin: Origin, made: Connection) -> None:
-        protocol = made.protocol
-        assert protocol is not None
-        assert protocol.transport is not None
+    def __init__(
+        self, owner: Owner, origin: Origin, transport: asyncio.Transport, early: bytes
+    ) -> None:
+        """`early` came before anything was asked."""
         self.origin = origin
         self.idle_since = 0.0
         self.since = 0.0
@@ -105,15 +105,16 @@ class UpstreamConnection(asyncio.Protocol):
         self.heard = False
         """Whether a byte came since it was last asked."""
         self._owner = owner
-        self._made: Connection | None = made
-        self._transport: asyncio.Transport = protocol.transport
-        self._buffer: bytes = protocol._tail
+        self._transport = transport
+        self._dropped = False
+        self._buffer = early
         self._method = ""
         self._head: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._state = State.IDLE
         self._transport.set_protocol(self)
+        owner.sweep.add(self)
 
     def __repr__(self) -> str:
         return f"<UpstreamConnection {self.origin.host}:{self.origin.port} {self._state.name}>"
@@ -121,16 +122,12 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be sent on it."""
-        return (
-            self._state is State.IDLE
-            and self._made is not None
-            and not self._transport.is_closing()
-        )
+        return self._state is State.IDLE and not self._dropped and not self._transport.is_closing()
 
     # Asking.
 
-    async def ask(self, final: FinalRequest) -> None:
-        """Send the request; returns when the response's head is here."""
+    def ask(self, final: FinalRequest) -> asyncio.Future[None]:
+        """Send the request; the future is done when the response's head is here."""
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
         self.length: int | None = None
@@ -140,6 +137,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reusable = False
         self._sink: Sink | None = None
         self._held: list[tuple[bytes, bytes | None]] = []
+        self._heads = 0
         self._error: ProxyError | None = None
         self._paused = False
         self._method = final.method
@@ -147,14 +145,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = State.HEAD
         self.since = clock()
         head = self._head = asyncio.get_running_loop().create_future()
-        self._owner.sweep.add(self)
         if self._buffer:
             self._fail(BadResponse("the provider spoke before it was asked anything"))
         elif isinstance(final.body, bytes):
             self._transport.write(_request_bytes(final, final.body))
         else:
             self._upload = spawn(self._send_body(final, final.body), "upload")
-        await head
+        return head
 
     async def _send_body(self, final: FinalRequest, body: AsyncIterator[bytes]) -> None:
         """Stream a request's body, at the pace that the provider takes it."""
@@ -226,23 +223,26 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
-        searched = max(0, len(self._buffer) - 3)
+        at, searched = 0, max(0, len(self._buffer) - 3)
         self._buffer = b""
         try:
             while (end := find_head_end(buffer, searched)) >= 0:
-                head = parse_response_head(buffer[:end])
-                buffer, searched = buffer[end:], 0
+                self._heads += end - at
+                if self._heads > MAX_HEAD:
+                    break
+                head = parse_response_head(buffer[at:end])
+                at = searched = end
                 if head.status >= 200:
-                    self._begin(head, buffer)
+                    self._begin(head, buffer[at:])
                     return
                 if head.status == 101:
                     raise FramingError("it switches protocols, which nobody asked for")
-            if len(buffer) > MAX_HEAD:
+            if self._heads + len(buffer) - at > MAX_HEAD:
                 raise FramingError(f"its head has more than {MAX_HEAD} bytes")
         except FramingError as error:
             self._fail(_caused(BadResponse(f"the provider's answer is not HTTP: {error}"), error))
         else:
-            self._buffer = buffer
+            self._buffer = buffer[at:]
 
     def _begin(self, head: ResponseHead, rest: bytes) -> None:
         length = body_length(head, self._method)
@@ -322,12 +322,12 @@ class UpstreamConnection(asyncio.Protocol):
         paused, self._paused = self._paused, False
         for payload, framed in held:
             sink.data(payload, framed)
+        if paused and not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
         if self._state is State.WHOLE:
             sink.end()
         elif self._error is not None:
             sink.broke(self._error)
-        elif paused and not self._paused:
-            self._transport.resume_reading()
 
     def pause(self) -> None:
         self._paused = True
@@ -344,8 +344,7 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Done with the response: keep the connection if that was whole, else cut it off."""
         uploaded = self._upload is None or self._upload.done()
-        if self._state is State.WHOLE and self._reusable and uploaded and self._made is not None:
-            self._owner.sweep.discard(self)
+        if self._state is State.WHOLE and self._reusable and uploaded and not self._dropped:
             self._sink = self._upload = None
             self.resume()
             self._state = State.IDLE
@@ -359,10 +358,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.resume_writing()
         if self._upload is not None:
             self._upload.cancel()
-        if self._made is not None:
+        if not self._dropped:
+            self._dropped = True
             self._transport.abort()
-            self._made.close()
-            self._made = None
 
     # Called by the sweep.
 

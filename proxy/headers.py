@@ -6,7 +6,7 @@ else's credentials or transport policy.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from random import getrandbits
 
@@ -74,19 +74,15 @@ def request_id(asked: str | None) -> str:
 
 
 class _Decisions(dict[bytes, bool]):
-    """Whether a field passes, by its name as clients spell it; learnt once per spelling."""
+    """Whether a field passes, by its name as it is spelled; decided once per spelling."""
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
+    def __init__(self, decide: Callable[[bytes], bool]) -> None:
         super().__init__()
-        self._patterns = patterns
+        self._decide = decide
 
     def __missing__(self, name: bytes) -> bool:
-        lower = name.lower()
-        text = lower.decode("latin-1")
-        passes = lower not in NEVER_FORWARDED and any(
-            fnmatchcase(text, pattern) for pattern in self._patterns
-        )
-        # Names come from clients: the memory they can take is bounded.
+        passes = self._decide(name.lower())
+        # Names come from strangers: the memory they can take is bounded.
         if len(self) < _KNOWN_NAMES_LIMIT:
             self[name] = passes
         return passes
@@ -98,7 +94,13 @@ class Forwarding:
     __slots__ = ("_passes",)
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
-        self._passes = _Decisions((*FORWARDED, *(pattern.lower() for pattern in extra)))
+        patterns = (*FORWARDED, *(pattern.lower() for pattern in extra))
+
+        def passes(name: bytes) -> bool:
+            text = name.decode("latin-1")
+            return name not in NEVER_FORWARDED and any(fnmatchcase(text, p) for p in patterns)
+
+        self._passes = _Decisions(passes)
 
     def block(
         self, fields: Fields, connection: str | None = None, *, also: frozenset[bytes] = frozenset()
@@ -119,27 +121,24 @@ class Forwarding:
         return b"".join([b"%b: %b\r\n" % field for field in fields if passes[field[0]]])
 
 
-def returned(fields: Fields, *, drop: frozenset[bytes] = frozenset()) -> list[bytes]:
-    """The provider's fields as lines for the client, names in lower case as they were parsed."""
-    lines = []
-    nominated: frozenset[bytes] = frozenset()
-    for name, value in fields:
-        if name in NOT_RETURNED:
-            if name == b"connection":
-                nominated |= _tokens(value)
-        elif name not in drop and not name.startswith(b"x-llm-proxy-"):
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if nominated - {b"keep-alive", b"close"}:
-        return [line for line in lines if line.partition(b":")[0] not in nominated]
-    return lines
+_returned = _Decisions(
+    lambda name: name not in NOT_RETURNED and not name.startswith(b"x-llm-proxy-")
+)
 
 
-def first(fields: Fields, name: bytes) -> bytes | None:
-    """The value of the first field called `name` (in lower case), None if there is none."""
-    for key, value in fields:
-        if key == name:
-            return value
-    return None
+def returned(
+    fields: Fields, connection: bytes | None = None, *, drop: frozenset[bytes] = frozenset()
+) -> list[bytes]:
+    """The provider's fields as lines for the client.
+
+    `connection` is the Connection field, which may name fields that were meant for us alone.
+    """
+    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
+        drop |= _tokens(connection)
+    passes = _returned
+    if drop:
+        return [b"%b: %b\r\n" % f for f in fields if passes[f[0]] and f[0] not in drop]
+    return [b"%b: %b\r\n" % f for f in fields if passes[f[0]]]
 
 
 def line(name: str, value: str) -> bytes:

@@ -36,7 +36,10 @@ Observer = Callable[[Exchange], None]
 
 _log = logging.getLogger("proxy")
 
-_TRICKS = ("//", "/./", "/../", "%2e", "%2f", "%5c", "%00", "\\")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What passes through. TRACE would have a provider tell a client the token that it was sent."""
+
+_TRICKS = ("//", "/./", "/../", "%2e", "%2f", "%5c", "%00", "\\", "#")
 """What one parser of paths reads differently from another, and so leads past a route's prefix."""
 
 
@@ -61,6 +64,8 @@ class Pipeline:
         self._dialect = dialect
         self._responder = Responder(sweep)
         self._models = known_models(router)
+        self.endpoints = router.endpoints
+        """The paths of the dialects' endpoints, as they stand in a request."""
 
     async def run(self, request: RawRequest, downstream: Downstream) -> None:
         """Answer a request. Raises nothing but CancelledError, once the client has left."""
@@ -180,17 +185,25 @@ class Pipeline:
         """A path that is no dialect's endpoint: as it is, body and all, if a route names it."""
         request = exchange.request
         path = request.path
-        lower = path.lower()
-        if not path.startswith("/") or any(trick in lower for trick in _TRICKS):
-            raise BadRequest("the path is not in its plain form")
         models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
         if models and self._models:
             self._answer_models(exchange, downstream)
             return
+        plain = path.lower()
+        if models:
+            plain = plain.replace("%2f", "/")  # SDKs encode the slash that a model's name may hold
+        if not _is_plain(plain):
+            raise BadRequest("the path is not in its plain form")
         # Where the routes know no model's name, the provider that takes them all does.
         route = self._router.passing(path, endpoint=models)
         if route is None:
             raise NoRoute(f"no route takes {request.method} {path[:200]}")
+        if request.method not in _METHODS:
+            raise Unsupported(
+                f"{request.method} does not pass through",
+                status=405,
+                headers={"allow": ", ".join(_METHODS)},
+            )
         exchange.read_at = clock()
         exchange.bytes_in = request.length or 0
         exchange.route = exchange.pattern = route.name
@@ -273,6 +286,12 @@ class Pipeline:
             self._idle.set()
         for observer in (*exchange.hooks, *self._observers):
             _guarded(observer, exchange)
+
+
+def _is_plain(path: str) -> bool:
+    if not path.startswith("/") or path.endswith(("/.", "/..")):
+        return False
+    return not any(trick in path for trick in _TRICKS)
 
 
 def _guarded(observer: Observer, exchange: Exchange) -> None:

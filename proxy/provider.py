@@ -132,7 +132,9 @@ class Provider:
 
 def _head(method: str, path: str, query: str, address: Address) -> bytes:
     """Request line and constant fields; the base URL stands for everything up to ``/v1``."""
-    target = address.prefix.decode("ascii") + path.removeprefix("/v1")
+    if path == "/v1" or path.startswith("/v1/"):
+        path = path[3:]
+    target = address.prefix.decode("ascii") + path or "/"
     if query:
         target = f"{target}?{query}"
     # We read, or may have to read, what comes back; a provider that compresses it anyway is

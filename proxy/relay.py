@@ -49,6 +49,9 @@ class Upstream(Protocol):
     length: int | None
     """Bytes of the body; None when only its end will tell."""
 
+    def whole(self) -> bytes | None:
+        """The body, if all of it is here already; it is handed over by that."""
+
     def attach(self, sink: Sink) -> None:
         """Hand over what has arrived and whatever arrives from now on."""
 

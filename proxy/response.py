@@ -1,6 +1,6 @@
 """A response's way back: what of a provider's answer a client gets, and under which head."""
 
-from proxy.dialect import Dialect
+from proxy.dialect import Dialect, Watch
 from proxy.errors import BadCredentials, BadResponse, ProviderRefused
 from proxy.exchange import Exchange, Timeouts
 from proxy.headers import STREAM_FIELDS, returned
@@ -62,10 +62,15 @@ class Responder:
             raise BadResponse(f"the provider answered in {coding}, which nobody asked for")
         exchange.events = kind.startswith(b"text/event-stream")
         strip = strip and exchange.events
+        watch = None if coded else dialect.watch(stream=exchange.events, strip=strip)
+        whole = upstream.whole()
+        if whole is not None:
+            self._pass_whole(exchange, dialect, upstream, downstream, watch, whole)
+            return
         relay = Relay(
             upstream,
             downstream,
-            None if coded else dialect.watch(stream=exchange.events, strip=strip),
+            watch,
             sweep=self._sweep,
             send_timeout=timeouts.send,
             timed=exchange.events,
@@ -75,9 +80,29 @@ class Responder:
             await _move(relay, exchange)
         finally:
             if exchange.events and not coded:
-                said = dialect.failure(relay.last_chunk)
-                if said is not None:
-                    exchange.error, exchange.told = said, True
+                _listen(exchange, dialect, relay.last_chunk)
+
+    def _pass_whole(
+        self,
+        exchange: Exchange,
+        dialect: Dialect,
+        upstream: Upstream,
+        downstream: Downstream,
+        watch: Watch | None,
+        body: bytes,
+    ) -> None:
+        """Pass on a response all of which came with its head: nothing is left to wait for."""
+        if watch is not None:
+            body = watch.feed(body) + watch.close()
+            exchange.usage = watch.usage
+            if exchange.events:
+                _listen(exchange, dialect, body)
+        self._start(exchange, upstream, downstream, length=len(body))
+        exchange.first_at = exchange.last_at = exchange.started_at
+        exchange.chunks = 1
+        exchange.bytes_out = len(body)
+        downstream.write(body)
+        downstream.finish()
 
     async def pass_on(
         self,
@@ -98,7 +123,7 @@ class Responder:
             send_timeout=timeouts.send,
             timed=False,
         )
-        self._start(exchange, upstream, downstream, length=upstream.length)
+        self._start(exchange, upstream, downstream, length=_length(exchange, upstream))
         await _move(relay, exchange)
 
     def own_fields(self, exchange: Exchange) -> bytes:
@@ -141,9 +166,10 @@ class Responder:
         exchange.phase = "streaming"
         if exchange.events:
             drop, also = _STREAM_DROPS, STREAM_FIELDS
-        lines = returned(upstream.fields, drop=drop)
+        theirs = dict(upstream.fields)
+        lines = returned(upstream.fields, theirs.get(b"connection"), drop=drop)
         lines.append(self.own_fields(exchange))
-        if not any(name == b"x-request-id" for name, _ in upstream.fields):
+        if b"x-request-id" not in theirs:
             lines.append(b"x-request-id: %b\r\n" % exchange.id.encode("ascii"))
         if exchange.error is not None:
             lines.append(b"x-llm-proxy-error: %b\r\n" % exchange.error.code.encode("ascii"))
@@ -190,6 +216,21 @@ async def _move(relay: Relay, exchange: Exchange) -> None:
         await relay.run()
     finally:
         relay.settle(exchange)
+
+
+def _listen(exchange: Exchange, dialect: Dialect, last: bytes) -> None:
+    """Hear whether the stream ended in an error that the provider told of."""
+    said = dialect.failure(last)
+    if said is not None:
+        exchange.error, exchange.told = said, True
+
+
+def _length(exchange: Exchange, upstream: Upstream) -> int | None:
+    """The length to tell: without a body, that of the one it stands for (RFC 9110 8.6)."""
+    if exchange.request.method != "HEAD" and upstream.status not in (204, 304):
+        return upstream.length
+    said = dict(upstream.fields).get(b"content-length", b"")
+    return int(said) if said.isdigit() and upstream.status != 204 else None
 
 
 def _accepts(exchange: Exchange, coding: bytes) -> bool:

@@ -98,11 +98,12 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_endpoints", "routes")
+    __slots__ = ("_endpoints", "endpoints", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
         self._endpoints = {dialect.path: dialect for dialect in dialects}
+        self.endpoints = frozenset(path.encode("ascii") for path in self._endpoints)
 
     def dialect(self, path: str) -> Dialect | None:
         """The dialect whose endpoint the path is."""

@@ -1,4 +1,6 @@
-"""The data edge: aiohttp's low-level server, without application, router or middleware.
+"""The data edge: ordinary requests through a front of our own, all others through aiohttp.
+
+Behind the front stands aiohttp's low-level server, without application, router or middleware.
 
 What aiohttp's server leaves open is closed here: a deadline and a size for whole heads, framing
 errors that come later than the head, and connections whose client never takes the rest of what
@@ -14,8 +16,10 @@ and aiohttp is pinned to the minor version they were tested with):
 | ``request_factory(message, payload, protocol, writer, task)`` | makes the request object |
 | the request's ``_finish()``, ``_cancel(exc)``, ``_task`` | all that RequestHandler asks of it |
 | the response's ``prepare``, ``write_eof``, ``keep_alive`` | all that RequestHandler asks of it |
-| ``RequestHandler.data_received``, ``connection_made``, ``eof_received`` | may be extended |
+| ``RequestHandler.data_received``, ``eof_received`` | may be extended |
 | ``RequestHandler._messages``, ``_waiter``, ``_current_request`` | heads read; idle; at work |
+| ``RequestHandler._task_handler`` | what serves the connection; cancelled, the handler is |
+| ``RequestHandler.connection_made(transport)`` | may come after ``transport.set_protocol`` |
 | ``RequestHandler.handle_error(request, status, exc, message)`` | answers what cannot be parsed |
 | ``web_protocol.ERROR``, ``_ErrInfo`` | stand for a request that cannot be parsed |
 | ``StreamReader.set_exception``, ``read_nowait``, ``is_eof``, ``at_eof`` | of a request's body |
@@ -32,9 +36,11 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
-from proxy.downstream import Downstream, Limits
-from proxy.errors import BadRequest, ClientTimeout, ProxyError, TooLarge
+from proxy.downstream import CLOSE_SECONDS, Limits
+from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ProxyError, TooLarge
+from proxy.front import Front
 from proxy.pipeline import Pipeline
+from proxy.request import Request
 from proxy.tasks import spawn
 from proxy.units import clock
 
@@ -43,9 +49,6 @@ MAX_HEAD = 64 * 1024
 MAX_FIELDS = 128
 BACKLOG = 4096
 SWEEP_SECONDS = 1.0
-
-CLOSE_SECONDS = 30.0
-"""How long a client may take to take the rest of what it was sent, once we have closed."""
 
 UNSENT_BYTES = 128 * 1024
 """Bytes the kernel holds for a client beyond what is under way to it (TCP_NOTSENT_LOWAT)."""
@@ -60,8 +63,9 @@ class Server:
         """`pipeline` gives the one to use for the next request."""
         self.limits = limits
         self.closing = False
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._web = _WebServer(self)
+        self._fronts: set[Front] = set()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -69,9 +73,9 @@ class Server:
         """Accept connections on a bound socket."""
         loop = asyncio.get_running_loop()
         if sock.family == getattr(socket, "AF_UNIX", None):
-            listener = await loop.create_unix_server(self._web, sock=sock, backlog=BACKLOG)
+            listener = await loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
         else:
-            listener = await loop.create_server(self._web, sock=sock, backlog=BACKLOG)
+            listener = await loop.create_server(self._front, sock=sock, backlog=BACKLOG)
         self._listeners.append(listener)
         if self._sweeper is None:
             self._sweeper = spawn(self._sweep(), "server sweep")
@@ -81,6 +85,8 @@ class Server:
         self.closing = True
         for listener in self._listeners:
             listener.close()
+        for front in tuple(self._fronts):
+            front.close_if_idle()
         for connection in self._web.connections:
             cast(Connection, connection).close_if_idle()
 
@@ -89,22 +95,57 @@ class Server:
         self.stop_listening()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for front in tuple(self._fronts):
+            front.cancel()
+            front.close_if_idle()
         await self._web.shutdown(1.0)
 
-    async def answer(self, request: Downstream) -> Downstream:
+    # What the fronts ask.
+
+    @property
+    def endpoints(self) -> frozenset[bytes]:
+        return self.pipeline().endpoints
+
+    def arrived(self, front: Front) -> None:
+        assert front.transport is not None
+        _bound_unsent(front.transport)
+        self._fronts.add(front)
+
+    def gone(self, front: Front) -> None:
+        self._fronts.discard(front)
+
+    def hand_over(self, front: Front, data: bytes) -> None:
+        transport = front.transport
+        assert transport is not None
+        self._fronts.discard(front)
+        connection = self._web()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if front.writing_paused:
+            connection.pause_writing()
+        connection.data_received(data)
+
+    # What aiohttp's server asks.
+
+    async def answer(self, request: Request) -> Request:
         """Answer one request; what aiohttp calls its handler."""
-        await self._pipeline().run(request, request)
+        await self.pipeline().run(request, request)
         return request
 
-    def refuse(self, request: Downstream, error: ProxyError) -> Downstream:
+    def refuse(self, request: Request, error: ProxyError) -> Request:
         """Answer what is not even a request."""
-        self._pipeline().refuse(request, request, error)
+        self.pipeline().refuse(request, request, error)
         return request
+
+    def _front(self) -> Front:
+        return Front(self)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = clock()
+            for front in tuple(self._fronts):
+                front.check(now)
             for connection, transport in list(self._web._connections.items()):
                 cast(Connection, connection).check(now, transport)
 
@@ -115,7 +156,7 @@ class _WebServer(web.Server):
     def __init__(self, owner: Server) -> None:
         super().__init__(
             cast(Any, owner.answer),
-            request_factory=cast(Any, Downstream),
+            request_factory=cast(Any, Request),
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -133,7 +174,7 @@ class _WebServer(web.Server):
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_closed_at", "_head_at", "_head_bytes", "_owner")
+    __slots__ = ("_closed_at", "_head_at", "_head_bytes", "_owner", "_peer")
 
     def __init__(self, owner: Server, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -142,6 +183,7 @@ class Connection(RequestHandler):
         """When the first byte of a head came whose last has not."""
         self._head_bytes = 0
         self._closed_at = 0.0
+        self._peer = ""
 
     @property
     def limits(self) -> Limits:
@@ -153,11 +195,25 @@ class Connection(RequestHandler):
         """Whether the server takes no further requests."""
         return self._owner.closing
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    @property
+    def peer(self) -> str:
+        """The client's address; "unix" for a client on this machine's socket."""
+        if not self._peer:
+            name: Any = self.peername
+            self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
+        return self._peer
+
+    async def drain(self) -> None:
+        """Return when the transport has room again. Raises ClientLeft."""
+        try:
+            await StreamWriter(self, self._loop).drain()
+        except ConnectionError as error:
+            raise ClientLeft("the client closed the connection") from error
+
+    def cancel(self) -> None:
+        """Cancel whoever answers the request at work."""
+        if self._task_handler is not None:
+            self._task_handler.cancel()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -214,8 +270,14 @@ class Connection(RequestHandler):
 
     def _refuse(self, error: ProxyError) -> None:
         writer = StreamWriter(self, self._loop)
-        self._owner.refuse(Downstream(ERROR, EMPTY_PAYLOAD, self, writer, cast(Any, None)), error)
+        self._owner.refuse(Request(ERROR, EMPTY_PAYLOAD, self, writer, cast(Any, None)), error)
         self.force_close()
+
+
+def _bound_unsent(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def _head_too_large() -> TooLarge:

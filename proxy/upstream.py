@@ -316,6 +316,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Called by who takes the response.
 
+    def whole(self) -> bytes | None:
+        if self._state is not State.WHOLE:
+            return None
+        held, self._held = self._held, []
+        return held[0][0] if len(held) == 1 else b"".join([payload for payload, _ in held])
+
     def attach(self, sink: Sink) -> None:
         held, self._held = self._held, []
         self._sink = sink

@@ -1,0 +1,62 @@
+"""Ordinary request heads: the ones that applications send, recognised whole or not at all.
+
+What is not ordinary is not wrong, it is somebody else's to parse: anything but a POST over
+HTTP/1.1 with one Host and one Content-Length, each field once, no framing or expectation beyond
+that, all in one run of bytes. So a head that two parsers could read differently is never read
+here (RFC 9112 11.2).
+"""
+
+import re
+
+import msgspec
+
+MAX_HEAD = 16 * 1024
+
+_match_head = re.compile(
+    rb"POST (/[!-~]*+) HTTP/1\.1\r\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
+).match
+_fields = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n").findall
+_is_length = re.compile(rb"[0-9]{1,15}").fullmatch
+
+_ELSEWHERE = (
+    b"transfer-encoding",
+    b"content-encoding",
+    b"expect",
+    b"upgrade",
+    b"te",
+    b"trailer",
+)
+
+
+class OrdinaryHead(msgspec.Struct, gc=False):
+    """A request's head that leaves no question open."""
+
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    by_name: dict[bytes, bytes]
+    """The same, names in lower case; each stood once."""
+    length: int
+    """Bytes of the body."""
+    end: int
+    """Where the body begins."""
+
+
+def parse_ordinary(data: bytes) -> OrdinaryHead | None:
+    """The head that `data` begins with, if it is all there and ordinary."""
+    match = _match_head(data, 0, MAX_HEAD)
+    if match is None:
+        return None
+    target, block = match.groups()
+    fields = _fields(block)
+    by_name = {name.lower(): value for name, value in fields}
+    length = by_name.get(b"content-length", b"")
+    if (
+        len(by_name) != len(fields)
+        or not by_name.get(b"host")
+        or not _is_length(length)
+        or by_name.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+        or any(name in by_name for name in _ELSEWHERE)
+    ):
+        return None
+    return OrdinaryHead(target, fields, by_name, int(length), match.end())

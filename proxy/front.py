@@ -1,0 +1,289 @@
+"""The front: reads ordinary requests itself, and hands every other connection to aiohttp.
+
+What applications send all day is one kind of request: a POST to an endpoint of a dialect, its
+head in one piece, its body of a known length. Reading those here spares aiohttp's server objects
+and one task wake-up per request, and two thirds of the memory of an idle stream. The first
+request on a connection that is anything else is not touched: the connection is handed over with
+every byte of it, for good.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Protocol, cast
+
+from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits
+from proxy.errors import ClientLeft, ClientTimeout, ProxyError
+from proxy.framing.request import OrdinaryHead, parse_ordinary
+from proxy.pipeline import Pipeline
+from proxy.units import clock
+
+MAX_PIPELINED = 64 * 1024
+"""Bytes of further requests that are held while one is at work."""
+
+
+class Owner(Protocol):
+    """The server behind the fronts."""
+
+    limits: Limits
+    closing: bool
+
+    @property
+    def endpoints(self) -> frozenset[bytes]:
+        """The paths of the dialects' endpoints."""
+
+    def pipeline(self) -> Pipeline:
+        """The pipeline to use for the next request."""
+
+    def arrived(self, front: "Front") -> None:
+        """The connection is open."""
+
+    def hand_over(self, front: "Front", data: bytes) -> None:
+        """Let aiohttp serve the connection from `data` on."""
+
+    def gone(self, front: "Front") -> None:
+        """The connection is closed."""
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, decoded when somebody asks."""
+
+    __slots__ = ("_by_name",)
+
+    def __init__(self, by_name: dict[bytes, bytes]) -> None:
+        self._by_name = by_name
+
+    def __getitem__(self, name: str) -> str:
+        return self._by_name[name.lower().encode("latin-1")].decode("latin-1").strip()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self._by_name.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1").strip()
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+class OrdinaryRequest(Downstream):
+    """One ordinary request and its response."""
+
+    __slots__ = ("_body", "_error")
+
+    def __init__(
+        self, connection: "Front", head: OrdinaryHead, body: bytes, error: ProxyError | None = None
+    ) -> None:
+        """`error` is why the body is not whole."""
+        super().__init__(
+            connection, "POST", head.target.decode("ascii"), http11=True, keep_alive=True
+        )
+        self._body = body
+        self._error = error
+        self.headers = Headers(head.by_name)
+        self.raw_headers = tuple(head.fields)
+        self.length = head.length
+
+    @property
+    def unread(self) -> bool:
+        return self._error is not None
+
+    async def body(self) -> bytes:
+        """The whole body."""
+        if self._error is not None:
+            raise self._error
+        return self._body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The whole body, in one piece."""
+        yield self._body
+
+
+class Front(asyncio.Protocol):
+    """One client's connection, as long as it sends nothing but ordinary requests."""
+
+    __slots__ = (
+        "_arrived",
+        "_closed_at",
+        "_drained",
+        "_head",
+        "_marked",
+        "_owner",
+        "_parts",
+        "_peer",
+        "_rest",
+        "_since",
+        "_task",
+        "transport",
+        "writing_paused",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.writing_paused = False
+        self._owner = owner
+        self._peer = ""
+        self._task: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._head: OrdinaryHead | None = None
+        """Of the request whose body is coming."""
+        self._parts: list[bytes] = []
+        self._arrived = self._marked = 0
+        self._rest = b""
+        """What came behind the request at work."""
+        self._since = clock()
+        """Idle since; while a body comes, when it last kept pace."""
+        self._closed_at = 0.0
+
+    # What a request asks of its connection.
+
+    @property
+    def limits(self) -> Limits:
+        return self._owner.limits
+
+    @property
+    def closing(self) -> bool:
+        return self._owner.closing
+
+    @property
+    def peer(self) -> str:
+        if not self._peer and self.transport is not None:
+            name = self.transport.get_extra_info("peername")
+            self._peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix"
+        return self._peer
+
+    async def drain(self) -> None:
+        if self.writing_paused and self.transport is not None:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+        if self.transport is None:
+            raise ClientLeft("the client closed the connection")
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._owner.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._task is not None:
+            self._rest += data
+            if len(self._rest) > MAX_PIPELINED and self.transport is not None:
+                self.transport.pause_reading()
+        elif self._head is None:
+            self._begin(data)
+        else:
+            self._parts.append(data)
+            self._arrived += len(data)
+            self._body_came(self._head)
+
+    def eof_received(self) -> None:
+        # A client that says no more is taken to want no more: whoever waits for an answer keeps
+        # its side open, and nothing tells the others from those that left.
+        if self._task is not None and self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._owner.gone(self)
+        self.resume_writing()
+        if self._task is not None:
+            self._task.cancel()
+        elif self._head is not None:
+            left = ClientLeft("the client closed the connection")
+            request = OrdinaryRequest(self, self._head, b"", left)
+            self._owner.pipeline().refuse(request, request, left)
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
+
+    # One request after the other.
+
+    def _begin(self, data: bytes) -> None:
+        owner = self._owner
+        head = None if owner.closing else parse_ordinary(data)
+        if (
+            head is None
+            or head.target not in owner.endpoints
+            or head.length > owner.limits.max_body_size
+        ):
+            owner.hand_over(self, data)
+            return
+        body = data[head.end :]
+        if len(body) == head.length:
+            self._answer(OrdinaryRequest(self, head, body))
+        else:
+            self._head = head
+            self._parts = [body]
+            self._arrived = self._marked = len(body)
+            self._since = clock()
+            self._body_came(head)
+
+    def _body_came(self, head: OrdinaryHead) -> None:
+        if self._arrived >= head.length:
+            body = b"".join(self._parts)
+            self._parts = []
+            self._head = None
+            if len(body) > head.length:
+                body, self._rest = body[: head.length], body[head.length :]
+            self._answer(OrdinaryRequest(self, head, body))
+        elif self._arrived - self._marked >= BODY_PACE:
+            self._marked = self._arrived
+            self._since = clock()
+
+    def _answer(self, request: OrdinaryRequest) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(request))
+
+    async def _run(self, request: OrdinaryRequest) -> None:
+        await self._owner.pipeline().run(request, request)
+        self._task = None
+        transport = self.transport
+        if transport is None:
+            return
+        if not request.keep_alive or self._owner.closing:
+            transport.close()
+            return
+        self._since = clock()
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            transport.resume_reading()
+            self._begin(rest)
+
+    # Called by the server.
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing was asked."""
+        if self._task is None and self._head is None and self.transport is not None:
+            self.transport.close()
+
+    def check(self, now: float) -> None:
+        """Enforce the deadlines that no event would."""
+        transport, limits = self.transport, self._owner.limits
+        if transport is None or self._task is not None:
+            return
+        if transport.is_closing():
+            self._closed_at = self._closed_at or now
+            if now - self._closed_at > CLOSE_SECONDS:
+                transport.abort()
+        elif self._head is not None:
+            if 0 < limits.body_timeout <= now - self._since:
+                slow = ClientTimeout(
+                    f"the body did not keep coming: {limits.body_timeout:g} s brought "
+                    f"less than {BODY_PACE} bytes"
+                )
+                head, self._head, self._parts = self._head, None, []
+                self._answer(OrdinaryRequest(self, head, b"", slow))
+        elif 0 < limits.keepalive_timeout <= now - self._since:
+            transport.close()

@@ -19,13 +19,8 @@ _match_head = re.compile(
 _fields = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n").findall
 _is_length = re.compile(rb"[0-9]{1,15}").fullmatch
 
-_ELSEWHERE = (
-    b"transfer-encoding",
-    b"content-encoding",
-    b"expect",
-    b"upgrade",
-    b"te",
-    b"trailer",
+_ELSEWHERE = frozenset(
+    {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 )
 
 
@@ -56,7 +51,7 @@ def parse_ordinary(data: bytes) -> OrdinaryHead | None:
         or not by_name.get(b"host")
         or not _is_length(length)
         or by_name.get(b"connection", b"keep-alive").lower() != b"keep-alive"
-        or any(name in by_name for name in _ELSEWHERE)
+        or not _ELSEWHERE.isdisjoint(by_name)
     ):
         return None
     return OrdinaryHead(target, fields, by_name, int(length), match.end())

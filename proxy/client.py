@@ -4,7 +4,6 @@ Targets are tried in order, each once, and only where the one before it cannot h
 connection to it could be made. Whatever a provider may have heard is not said twice.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from proxy.dialect import Dialect
@@ -13,8 +12,6 @@ from proxy.exchange import Exchange, FinalRequest, ParsedRequest
 from proxy.relay import Upstream
 from proxy.router import Route, Target
 from proxy.url import Address
-
-Make = Callable[[Target, Address, str | None], FinalRequest]
 
 
 class Transport(Protocol):
@@ -41,54 +38,48 @@ class Client:
         The flag says that the client is to be spared the usage chunk, since it was not the
         client that asked for it. Raises the last target's ProviderError.
         """
-        strip = False
-        several = len(route.targets) > 1
-
-        def make(target: Target, address: Address, token: str | None) -> FinalRequest:
-            nonlocal strip
-            request = parsed.branch() if several else parsed
+        last = route.targets[-1]
+        for target in route.targets:
+            address, token = _pick(exchange, target)
+            request = parsed if target is last else parsed.branch()
             if target.model is not None and target.model != parsed.model:
                 request.set("model", target.model)
             strip = self._asks_usage(route, target) and dialect.ask_usage(request)
             exchange.model = target.model or parsed.model or ""
-            return target.provider.final(
+            final = target.provider.final(
                 exchange.request, address, token, target.timeouts, request.body()
             )
-
-        target, upstream = await self._attempt(exchange, route.targets, make)
-        return target, upstream, strip
+            try:
+                return target, await self._transport.send(final, exchange), strip
+            except ProxyError as error:
+                target.provider.url.report(address, error)
+                if not error.retry or target is last:
+                    raise
+        raise AssertionError("a route has at least one target")
 
     async def pass_on(self, exchange: Exchange, route: Route) -> tuple[Target, Upstream]:
         """Send a request as it is, to the route's first target, its body as it comes."""
         request = exchange.request
-
-        def make(target: Target, address: Address, token: str | None) -> FinalRequest:
-            body = b"" if request.length == 0 else request.chunks()
-            return target.provider.passed(request, address, token, target.timeouts, body)
-
-        return await self._attempt(exchange, route.targets[:1], make)
-
-    async def _attempt(
-        self, exchange: Exchange, targets: tuple[Target, ...], make: Make
-    ) -> tuple[Target, Upstream]:
-        last = targets[-1]
-        for target in targets:
-            provider = target.provider
-            exchange.attempts += 1
-            exchange.provider = provider.name
-            exchange.target_model = target.model or ""
-            address = provider.url.pick()
-            token = provider.token.pick() if provider.token is not None else None
-            try:
-                upstream = await self._transport.send(make(target, address, token), exchange)
-                return target, upstream
-            except ProxyError as error:
-                provider.url.report(address, error)
-                if not error.retry or target is last:
-                    raise
-        raise AssertionError("a route has at least one target")
+        target = route.targets[0]
+        address, token = _pick(exchange, target)
+        body = b"" if request.length == 0 else request.chunks()
+        final = target.provider.passed(request, address, token, target.timeouts, body)
+        try:
+            return target, await self._transport.send(final, exchange)
+        except ProxyError as error:
+            target.provider.url.report(address, error)
+            raise
 
     def _asks_usage(self, route: Route, target: Target) -> bool:
         if route.usage == "auto":
             return self._counts_usage and target.provider.stream_usage
         return route.usage == "always"
+
+
+def _pick(exchange: Exchange, target: Target) -> tuple[Address, str | None]:
+    """Where this attempt goes, and with which credential."""
+    provider = target.provider
+    exchange.attempts += 1
+    exchange.provider = provider.name
+    exchange.target_model = target.model or ""
+    return provider.url.pick(), None if provider.token is None else provider.token.pick()

@@ -66,7 +66,9 @@ class Transport:
         while True:
             if connection is None:
                 started = clock()
+                exchange.phase = "connecting"
                 connection = await self._connect(final.origin, final.timeouts.connect)
+                exchange.phase = "waiting"
                 exchange.connecting += clock() - started
             exchange.sent_at = clock()
             try:

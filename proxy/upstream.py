@@ -33,6 +33,9 @@ MAX_HEAD = 64 * 1024
 MAX_HELD = 64 * 1024
 """Bytes of a body held for a sink that is not attached yet, before reading is paused."""
 
+_SEPARATE = 16 * 1024
+"""Bytes of a body from which on a copy of it costs more than a second buffer."""
+
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
@@ -148,10 +151,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._buffer:
             self._fail(BadResponse("the provider spoke before it was asked anything"))
         elif isinstance(final.body, bytes):
-            self._transport.write(_request_bytes(final, final.body))
+            self._write(final, final.body)
         else:
             self._upload = spawn(self._send_body(final, final.body), "upload")
         return head
+
+    def _write(self, final: FinalRequest, body: bytes) -> None:
+        if len(body) > _SEPARATE:
+            head = b"%bcontent-length: %d\r\n\r\n" % (final.head, len(body))
+            self._transport.writelines((head, body))
+        elif body or final.method not in _BODILESS:
+            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body))
+        else:
+            self._transport.write(final.head + b"\r\n")
 
     async def _send_body(self, final: FinalRequest, body: AsyncIterator[bytes]) -> None:
         """Stream a request's body, at the pace that the provider takes it."""
@@ -378,12 +390,6 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._state is State.BODY and not self._paused and 0 < self._timeouts.idle <= silent:
             limit = self._timeouts.idle
             self._fail(ProviderTimeout(f"the provider sent nothing for {limit:g} s"))
-
-
-def _request_bytes(final: FinalRequest, body: bytes) -> bytes:
-    if body or final.method not in _BODILESS:
-        return b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body)
-    return final.head + b"\r\n"
 
 
 def _caused(error: ProxyError, cause: BaseException | None) -> ProxyError:

@@ -108,7 +108,7 @@ class OpenAI(Dialect):
             error = TooLong(words or "the input is too long for the model", status=status)
         else:
             error = ProviderRefused(words or f"the provider answered {status}", status=status)
-        if not fit and status >= 500:
+        if not fit and type(error) is ProviderBroke:
             error = BadResponse(str(error), status=error.status)
         return error, fit
 

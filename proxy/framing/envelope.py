@@ -33,9 +33,9 @@ class _Options(_Field):
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    model: _Model | None = None
-    stream: _Stream | None = None
-    stream_options: _Options | None = None
+    model: _Model = _Model()
+    stream: _Stream = _Stream()
+    stream_options: _Options = _Options()
 
 
 _found: dict[type[_Field], Any] = {}
@@ -43,10 +43,12 @@ _found: dict[type[_Field], Any] = {}
 
 def _check(kind: type[_Field], value: Any) -> _Field:
     # Called for each occurrence of a field, so one that stands twice is seen, even where its
-    # name is spelled with escapes.
+    # name is spelled with escapes or its value is null.
     if kind in _found:
         raise ValueError("stands twice")
-    if kind is _Model:
+    if value is None:
+        pass
+    elif kind is _Model:
         if not isinstance(value, str) or not 0 < len(value) <= MAX_MODEL:
             raise ValueError(f"must be a string of 1 to {MAX_MODEL} characters")
         if not value.isprintable():
@@ -87,7 +89,7 @@ def parse_envelope(body: bytes) -> ParsedRequest:
     return ParsedRequest(
         raw=body,
         model=found.get(_Model),
-        stream=found.get(_Stream, False),
+        stream=found.get(_Stream) or False,
         asked_usage=options is not None and options.get("include_usage") is True,
     )
 

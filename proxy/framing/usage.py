@@ -16,9 +16,12 @@ _KEY = b'"usage"'
 _EDGE = len(_KEY) - 1
 _MAX_OBJECT = 16 * 1024
 """Bytes within which a usage object must end; no provider's has a tenth of it."""
+_MAX_COUNT = 1 << 53
+"""Tokens beyond which a count is none: JSON's integers have no end, but the metrics' floats do."""
 
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n")
 _NULL = b":null"
+_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
 
 # An object whose members are scalars or objects of scalars: more no provider nests there.
 _match_object = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})").match
@@ -59,9 +62,11 @@ class UsageWatch:
         while at >= 0:
             match = _match_object(seen, at + len(_KEY))
             if match is not None:
-                self.usage = decode_usage(match[1]) or self.usage
-                return
-            if at == last and len(seen) - at < _MAX_OBJECT:
+                usage = decode_usage(match[1])
+                if usage is not None:
+                    self.usage = usage
+                    return
+            elif at == last and len(seen) - at < _MAX_OBJECT:
                 rest = seen[at + len(_KEY) :]
                 if _may_become_object(rest):
                     self._held = seen[at:]
@@ -120,9 +125,11 @@ class UsageStrip:
 def decode_usage(raw: bytes) -> Usage | None:
     """The usage that an object's bytes spell; None if they spell none."""
     try:
-        return read_usage(msgspec.json.decode(raw))
+        found = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    # Anybody may call something "usage": a field of a tool's schema, say.
+    return None if _COUNTS.isdisjoint(found) else read_usage(found)
 
 
 def read_usage(found: dict[str, Any]) -> Usage:
@@ -139,4 +146,4 @@ def read_usage(found: dict[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if type(value) is int and 0 < value <= _MAX_COUNT else 0

@@ -28,7 +28,7 @@ _PLACE = {"pod": "POD_NAME", "namespace": "POD_NAMESPACE", "node": "NODE_NAME"}
 
 
 _LINE = (
-    b'{"ts":"%b","level":"%b","event":"exchange","request_id":"%b","client":"%b"%b,"status":%d,'
+    b'{"ts":"%b","level":"%b","event":"exchange","request_id":"%b","client":%b%b,"status":%d,'
     b'"attempts":%d,"stream":%b,"bytes_in":%d,"bytes_out":%d%b,"total_ms":%.3f%b%b}\n'
 )
 _MAX_NAMES = 1024
@@ -140,7 +140,7 @@ class Log:
             self._now().encode(),
             level.encode(),
             exchange.id.encode(),
-            request.peer.encode(),
+            msgspec.json.encode(request.peer),
             spelled,
             exchange.status,
             exchange.attempts,

@@ -24,6 +24,7 @@ from proxy.dialect import Dialect
 from proxy.downstream import Limits
 from proxy.errors import ConfigError, ProxyError
 from proxy.exchange import Exchange, Timeouts
+from proxy.explain import Explainer
 from proxy.listener import bind, unlink, url
 from proxy.observe.log import Log, open_log
 from proxy.observe.metrics import Metrics
@@ -34,7 +35,6 @@ from proxy.relay import GAP_BOUNDS
 from proxy.router import Route, Router, Target
 from proxy.server import Server
 from proxy.timers import Sweep
-from proxy.tokens.static import Static as StaticToken
 from proxy.transport import Transport
 from proxy.url import Address, Url, parse_address
 from proxy.urls.static import Static as StaticUrl
@@ -232,7 +232,10 @@ class App:
             self._bound.append(address)
             self.admin_url = url(sock)
             render = None if self._metrics is None else self._metrics.render
-            self._admin = Admin(ready=lambda: self.ready, render=render)
+            explainer = None
+            if address.loopback:
+                explainer = Explainer(self._assembly.router, self._loaded.settings)
+            self._admin = Admin(ready=lambda: self.ready, render=render, explainer=explainer)
             await self._admin.listen(sock)
         self.ready = True
 
@@ -267,8 +270,8 @@ def _provider(
         forward = section.forward_headers
         assert section.url is not None
         place = StaticUrl(url=section.url)
-        if section.token is not None:
-            token = StaticToken().use(section.token.reveal())
+        token = section.token
+        if token is not None:
             components.append(token)
     components.append(place)
     return Provider(

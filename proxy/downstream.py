@@ -79,6 +79,7 @@ class Downstream:
         "_head",
         "_transport",
         "chunked",
+        "forwarded",
         "headers",
         "http11",
         "keep_alive",
@@ -90,6 +91,7 @@ class Downstream:
         "started",
     )
 
+    forwarded: dict[object, bytes]
     headers: Mapping[str, str]
     raw_headers: tuple[tuple[bytes, bytes], ...]
     length: int | None

@@ -27,6 +27,9 @@ class RawRequest(Protocol):
     headers: Mapping[str, str]
     """By name in any case; of repeated fields, the first."""
     raw_headers: tuple[tuple[bytes, bytes], ...]
+    forwarded: dict[object, bytes]
+    """What of the fields each provider gets, as far as it was asked; it may outlive the request,
+    since a connection's next one mostly has the same fields."""
     length: int | None
     """Bytes of the body; None when only its end will tell."""
 
@@ -81,6 +84,11 @@ class ParsedRequest(msgspec.Struct):
     def body(self) -> bytes:
         """The bytes to send: the client's own, unless somebody changed them."""
         return _encode(self.fields) if self.changed else self.raw
+
+    def forget(self) -> None:
+        """Let go of the bytes: the request is sent, and a stream may live for an hour."""
+        self.raw = b""
+        self._fields = None
 
     def branch(self) -> "ParsedRequest":
         """A copy that can be changed for one target without changing it for the next."""

@@ -66,33 +66,45 @@ class Headers(Mapping[str, str]):
         return len(self._by_name)
 
 
+class Known:
+    """A head that a connection sent, and what was made of it: its next one is mostly the same."""
+
+    __slots__ = ("forwarded", "head", "headers", "target")
+
+    def __init__(self, head: OrdinaryHead) -> None:
+        self.head = head
+        self.target = head.target.decode("ascii")
+        self.headers = Headers(head.by_name)
+        self.forwarded: dict[object, bytes] = {}
+
+
 class OrdinaryRequest(Downstream):
     """One ordinary request and its response."""
 
     __slots__ = ("_body", "_error")
 
     def __init__(
-        self, connection: "Front", head: OrdinaryHead, body: bytes, error: ProxyError | None = None
+        self, connection: "Front", known: "Known", body: bytes, error: ProxyError | None = None
     ) -> None:
         """`error` is why the body is not whole."""
-        super().__init__(
-            connection, "POST", head.target.decode("ascii"), http11=True, keep_alive=True
-        )
+        super().__init__(connection, "POST", known.target, http11=True, keep_alive=True)
         self._body = body
         self._error = error
-        self.headers = Headers(head.by_name)
-        self.raw_headers = tuple(head.fields)
-        self.length = head.length
+        self.headers = known.headers
+        self.raw_headers = known.head.fields
+        self.forwarded = known.forwarded
+        self.length = len(body)
 
     @property
     def unread(self) -> bool:
         return self._error is not None
 
     async def body(self) -> bytes:
-        """The whole body."""
+        """The whole body, handed over: it is asked for once."""
         if self._error is not None:
             raise self._error
-        return self._body
+        body, self._body = self._body, b""
+        return body
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The whole body, in one piece."""
@@ -106,7 +118,8 @@ class Front(asyncio.Protocol):
         "_arrived",
         "_closed_at",
         "_drained",
-        "_head",
+        "_known",
+        "_length",
         "_marked",
         "_owner",
         "_parts",
@@ -125,8 +138,10 @@ class Front(asyncio.Protocol):
         self._peer = ""
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._head: OrdinaryHead | None = None
-        """Of the request whose body is coming."""
+        self._known: Known | None = None
+        """The last request's head."""
+        self._length = -1
+        """Bytes of the body that is coming; -1 while none is."""
         self._parts: list[bytes] = []
         self._arrived = self._marked = 0
         self._rest = b""
@@ -174,12 +189,12 @@ class Front(asyncio.Protocol):
             self._rest += data
             if len(self._rest) > MAX_PIPELINED and self.transport is not None:
                 self.transport.pause_reading()
-        elif self._head is None:
+        elif self._length < 0:
             self._begin(data)
         else:
             self._parts.append(data)
             self._arrived += len(data)
-            self._body_came(self._head)
+            self._body_came()
 
     def eof_received(self) -> None:
         # A client that says no more is taken to want no more: whoever waits for an answer keeps
@@ -193,9 +208,9 @@ class Front(asyncio.Protocol):
         self.resume_writing()
         if self._task is not None:
             self._task.cancel()
-        elif self._head is not None:
+        elif self._length >= 0 and self._known is not None:
             left = ClientLeft("the client closed the connection")
-            request = OrdinaryRequest(self, self._head, b"", left)
+            request = OrdinaryRequest(self, self._known, b"", left)
             self._owner.pipeline().refuse(request, request, left)
 
     def pause_writing(self) -> None:
@@ -211,33 +226,44 @@ class Front(asyncio.Protocol):
     # One request after the other.
 
     def _begin(self, data: bytes) -> None:
+        known = self._known
+        body = None if known is None else known.head.again(data)
+        if body is None:
+            head = parse_ordinary(data)
+            if head is None:
+                self._owner.hand_over(self, data)
+                return
+            known = self._known = Known(head)
+            body = head.again(data)
+        assert known is not None
+        assert body is not None
         owner = self._owner
-        head = None if owner.closing else parse_ordinary(data)
+        start, length = body
         if (
-            head is None
-            or head.target not in owner.endpoints
-            or head.length > owner.limits.max_body_size
+            known.head.target not in owner.endpoints
+            or length > owner.limits.max_body_size
+            or owner.closing
         ):
             owner.hand_over(self, data)
-            return
-        body = data[head.end :]
-        if len(body) == head.length:
-            self._answer(OrdinaryRequest(self, head, body))
+        elif len(data) - start == length:
+            self._answer(OrdinaryRequest(self, known, data[start:]))
         else:
-            self._head = head
-            self._parts = [body]
-            self._arrived = self._marked = len(body)
+            self._length = length
+            self._parts = [data[start:]]
+            self._arrived = self._marked = len(data) - start
             self._since = clock()
-            self._body_came(head)
+            self._body_came()
 
-    def _body_came(self, head: OrdinaryHead) -> None:
-        if self._arrived >= head.length:
+    def _body_came(self) -> None:
+        length = self._length
+        if self._arrived >= length:
             body = b"".join(self._parts)
             self._parts = []
-            self._head = None
-            if len(body) > head.length:
-                body, self._rest = body[: head.length], body[head.length :]
-            self._answer(OrdinaryRequest(self, head, body))
+            self._length = -1
+            if len(body) > length:
+                body, self._rest = body[:length], body[length:]
+            assert self._known is not None
+            self._answer(OrdinaryRequest(self, self._known, body))
         elif self._arrived - self._marked >= BODY_PACE:
             self._marked = self._arrived
             self._since = clock()
@@ -265,7 +291,7 @@ class Front(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing was asked."""
-        if self._task is None and self._head is None and self.transport is not None:
+        if self._task is None and self._length < 0 and self.transport is not None:
             self.transport.close()
 
     def check(self, now: float) -> None:
@@ -277,13 +303,13 @@ class Front(asyncio.Protocol):
             self._closed_at = self._closed_at or now
             if now - self._closed_at > CLOSE_SECONDS:
                 transport.abort()
-        elif self._head is not None:
+        elif self._length >= 0 and self._known is not None:
             if 0 < limits.body_timeout <= now - self._since:
                 slow = ClientTimeout(
                     f"the body did not keep coming: {limits.body_timeout:g} s brought "
                     f"less than {BODY_PACE} bytes"
                 )
-                head, self._head, self._parts = self._head, None, []
-                self._answer(OrdinaryRequest(self, head, b"", slow))
+                self._length, self._parts = -1, []
+                self._answer(OrdinaryRequest(self, self._known, b"", slow))
         elif 0 < limits.keepalive_timeout <= now - self._since:
             transport.close()

@@ -131,6 +131,7 @@ class Pipeline:
         exchange.bytes_in = len(body)
         exchange.phase = "routing"
         parsed = exchange.parsed = dialect.parse(body)
+        del body
         route, exchange.pattern = self._router.route(request, parsed)
         exchange.route = route.name
         exchange.hooks = route.on_end
@@ -156,6 +157,7 @@ class Pipeline:
     ) -> None:
         exchange.phase = "waiting"
         target, upstream, strip = await self._client.send(exchange, route, dialect, parsed)
+        parsed.forget()
         try:
             await self._responder.answer(
                 exchange,

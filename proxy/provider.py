@@ -92,7 +92,11 @@ class Provider:
         if head is None:
             # The paths are those of the dialects' endpoints, so there are few.
             head = self._heads[key] = _head(request.method, request.path, "", address)
-        fields = self._forwarding.block(request.raw_headers, request.headers.get("connection"))
+        fields = request.forwarded.get(self)
+        if fields is None:
+            connection = request.headers.get("connection")
+            fields = self._forwarding.block(request.raw_headers, connection)
+            request.forwarded[self] = fields
         return FinalRequest(
             method=request.method,
             origin=address.origin,

@@ -5,6 +5,7 @@ would be five.
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator
 
@@ -14,9 +15,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web import RequestPayloadError
+from multidict import CIMultiDict
 
 from proxy.downstream import BODY_PACE, Connection, Downstream
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, TooLarge, Unsupported
+
+_authority_end = re.compile("[/?#]").search
 
 _SLICE = 256 * 1024
 """Bytes that are decompressed at once, before others get a turn."""
@@ -46,7 +50,13 @@ class Request(Downstream):
         self._payload = payload
         self._task: asyncio.Task[None] | None = task
         self.headers = message.headers
+        options = [value for name, value in message.raw_headers if name.lower() == b"connection"]
+        if len(options) > 1:
+            # Several lines of a list are one list (RFC 9110 5.3).
+            self.headers = merged = CIMultiDict(message.headers)
+            merged["connection"] = b", ".join(options).decode("latin-1")
         self.raw_headers = message.raw_headers
+        self.forwarded = {}
         self.length = None
         if not message.chunked:
             self.length = int(message.headers.get("content-length", 0))
@@ -151,8 +161,9 @@ def _origin_form(target: str) -> str:
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         return target
-    slash = rest.find("/")
-    return rest[slash:] if slash >= 0 else "/"
+    end = _authority_end(rest)
+    path = rest[end.start() :] if end is not None else ""
+    return path if path.startswith("/") else "/" + path
 
 
 async def _gunzip(body: bytes, limit: int) -> bytes:

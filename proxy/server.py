@@ -18,9 +18,11 @@ and aiohttp is pinned to the minor version they were tested with):
 | the response's ``prepare``, ``write_eof``, ``keep_alive`` | all that RequestHandler asks of it |
 | ``RequestHandler.data_received``, ``eof_received`` | may be extended |
 | ``RequestHandler._messages``, ``_waiter``, ``_current_request`` | heads read; idle; at work |
+| ``RequestHandler._lingering_time`` | seconds to wait for the rest of a body nobody reads |
 | ``RequestHandler._task_handler`` | what serves the connection; cancelled, the handler is |
 | ``RequestHandler.connection_made(transport)`` | may come after ``transport.set_protocol`` |
 | ``RequestHandler.handle_error(request, status, exc, message)`` | answers what cannot be parsed |
+| "Too many headers received" | the message of that error |
 | ``web_protocol.ERROR``, ``_ErrInfo`` | stand for a request that cannot be parsed |
 | ``StreamReader.set_exception``, ``read_nowait``, ``is_eof``, ``at_eof`` | of a request's body |
 """
@@ -31,7 +33,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong, TransferEncodingError
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
@@ -54,6 +58,7 @@ UNSENT_BYTES = 128 * 1024
 """Bytes the kernel holds for a client beyond what is under way to it (TCP_NOTSENT_LOWAT)."""
 
 _TCP_NOTSENT_LOWAT = 25
+_TOO_MANY_FIELDS = "Too many headers received"
 
 
 class Server:
@@ -216,20 +221,31 @@ class Connection(RequestHandler):
             self._task_handler.cancel()
 
     def data_received(self, data: bytes) -> None:
+        known = len(self._messages)
         super().data_received(data)
-        if self._messages:
-            self._head_at = 0.0
-            current = self._current_request
+        current = cast(Request | None, self._current_request)
+        if len(self._messages) > known:
+            self._head_at, self._head_bytes = 0.0, 0
+            for index in range(known, len(self._messages)):
+                message = self._messages[index][0]
+                if isinstance(message, _ErrInfo):
+                    continue
+                fault = _fault(message)
+                if fault is not None:
+                    self._messages[index] = (_ErrInfo(400, fault, str(fault)), EMPTY_PAYLOAD)
             if current is not None and isinstance(self._messages[-1][0], _ErrInfo):
-                # The body of the request at work is broken, and aiohttp would not tell it.
+                # The body of the request at work is broken, and aiohttp would neither tell it
+                # nor stop waiting for the rest.
                 current._cancel(TransferEncodingError("a chunk is malformed"))
-        elif self._waiter is not None:
-            if not self._head_at:
-                self._head_at = clock()
-                self._head_bytes = 0
+                self._lingering_time = 0.0
+        elif current is None or not current.unread:
+            self._head_at = self._head_at or clock()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
-                self._refuse(_head_too_large())
+                if self._waiter is not None:
+                    self._refuse(_head_too_large())
+                else:
+                    self.close()
 
     def eof_received(self) -> None:
         # A client that says no more is taken to want no more: whoever waits for an answer keeps
@@ -245,10 +261,18 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> Any:
         """Answer a request that could not be parsed."""
-        if isinstance(exc, LineTooLong):
-            return self._owner.refuse(request, _head_too_large())
-        error = BadRequest("the request is not valid HTTP")
-        error.__cause__ = exc
+        error: ProxyError
+        if status >= 500:
+            # The pipeline lets nothing out, and logged what happened.
+            request.abort()
+            return request
+        if isinstance(exc, ProxyError):
+            error = exc
+        elif isinstance(exc, LineTooLong) or message == _TOO_MANY_FIELDS:
+            error = _head_too_large()
+        else:
+            error = BadRequest("the request is not valid HTTP")
+            error.__cause__ = exc
         return self._owner.refuse(request, error)
 
     def close_if_idle(self) -> None:
@@ -282,5 +306,18 @@ def _bound_unsent(transport: asyncio.Transport) -> None:
 
 def _head_too_large() -> TooLarge:
     return TooLarge(
-        f"the head is too large: {MAX_FIELD} bytes a field, {MAX_HEAD} in all", status=431
+        f"the head is too large: {MAX_FIELDS} fields, {MAX_FIELD} bytes each, {MAX_HEAD} in all",
+        status=431,
     )
+
+
+def _fault(message: RawRequestMessage) -> ProxyError | None:
+    """What is wrong with a head that aiohttp's parser lets pass."""
+    if not HttpVersion10 <= message.version <= HttpVersion11:
+        return BadRequest("the protocol is not HTTP/1.1 or HTTP/1.0")
+    coding = message.headers.get("transfer-encoding")
+    if coding is not None and (coding.lower() != "chunked" or message.version < HttpVersion11):
+        # Whoever stands before us may have read another end of the body (RFC 9112 6.1).
+        return BadRequest("the only transfer coding is chunked, in HTTP/1.1")
+    size = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+    return _head_too_large() if size + len(message.path) > MAX_HEAD else None

@@ -1,13 +1,84 @@
-"""A token: an upstream credential, picked for each request and told how it fared."""
+"""A token: an upstream credential, picked for each request and told how it fared.
 
+In a configuration a token is a table whose ``type`` names its class; one whose class has a
+classmethod ``from_text(text)`` may be written ``"TYPE:text"``, too.
+"""
+
+import hmac
+import re
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, NoReturn, Self
 
 from proxy.component import Component
 from proxy.errors import ProxyError
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Secret:
+    """A value that only :meth:`reveal` gives away.
+
+    Whatever else is done with it (printing, formatting, logging, pickling, encoding) shows
+    nothing of it, or is refused.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    @classmethod
+    def fit(cls, value: str, what: str) -> Self:
+        """A value that can stand in a header (RFC 9110 5.5).
+
+        Raises ValueError, without a trace of it, that calls it `what`.
+        """
+        if not value.strip():
+            raise ValueError(f"{what} is empty")
+        if value != value.rstrip("\r\n"):
+            raise ValueError(f"{what} ends in a line break")
+        if _CONTROL.search(value):
+            raise ValueError(f"{what} holds a control character")
+        # Not by encoding it: a UnicodeEncodeError would carry the value along.
+        if max(value) > "\xff":
+            raise ValueError(f"{what} holds a character that no header can carry")
+        return cls(value)
+
+    def reveal(self) -> str:
+        """The value, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not to be pickled or copied")
+
 
 class Token(Component):
     """The contract. Members live in ``tokens/``."""
+
+    _place: ClassVar[str] = "a token"
+    """Where the configuration names it, for errors and the log; each instance has its own."""
+
+    def resolve(self, environ: Mapping[str, str], directory: str) -> None:
+        """Get what can be had without waiting for anybody; called once, before `open`.
+
+        Relative paths start from `directory`. Raises ValueError, without a trace of a credential,
+        that says what is wrong.
+        """
 
     @abstractmethod
     def pick(self) -> str:

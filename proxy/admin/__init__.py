@@ -1,15 +1,18 @@
 """The admin edge: health and metrics for operators, on a listener of their own.
 
 ``/livez`` says that the loop turns, ``/readyz`` that requests are taken (never red because a
-provider is), ``/healthz`` is ``/livez``, ``/metrics`` is Prometheus' text.
+provider is), ``/healthz`` is ``/livez``, ``/metrics`` is Prometheus' text. On loopback and unix
+sockets, ``POST /api/explain?path=/v1/…`` says what a request with this body would come to.
 """
 
 import asyncio
 import socket
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 
+from proxy.explain import DEFAULT_PATH, Explainer
 from proxy.units import clock
 
 METRICS_SECONDS = 1.0
@@ -21,10 +24,20 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Admin:
     """Answers operators and their probes."""
 
-    def __init__(self, *, ready: Callable[[], bool], render: Callable[[], bytes] | None) -> None:
-        """`render` makes the metrics' text, in a thread; None: there are no metrics."""
+    def __init__(
+        self,
+        *,
+        ready: Callable[[], bool],
+        render: Callable[[], bytes] | None,
+        explainer: Explainer | None,
+    ) -> None:
+        """`render` makes the metrics' text, in a thread; None: there are no metrics.
+
+        `explainer` tells whoever connects what the configuration does; None: nobody.
+        """
         self._ready = ready
         self._render = render
+        self._explainer = explainer
         self._rendered = b""
         self._rendered_at = -METRICS_SECONDS
         self._rendering = asyncio.Lock()
@@ -34,6 +47,8 @@ class Admin:
         application.router.add_get("/readyz", self._readyz)
         if render is not None:
             application.router.add_get("/metrics", self._metrics)
+        if explainer is not None:
+            application.router.add_post("/api/explain", self._explain)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
 
     async def listen(self, sock: socket.socket) -> None:
@@ -60,3 +75,12 @@ class Admin:
                 self._rendered = await asyncio.to_thread(self._render)
                 self._rendered_at = clock()
         return web.Response(body=self._rendered, headers={"content-type": METRICS_TYPE})
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        assert self._explainer is not None
+        path = request.query.get("path", DEFAULT_PATH)
+        if not path.startswith("/"):
+            return web.Response(status=400, text=f"`path` is one such as {DEFAULT_PATH}\n")
+        explanation = await self._explainer.explain(path, await request.read())
+        body = msgspec.json.encode(explanation)
+        return web.Response(body=body, content_type="application/json")

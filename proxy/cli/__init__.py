@@ -13,6 +13,9 @@ from typing import NoReturn
 VERBS = {
     "serve": "run the proxy",
     "check": "check a configuration and print what it comes to",
+    "explain": "say what would happen to a request, and why; send nothing",
+    "schema": "print the configuration's JSON Schema, for editors",
+    "init": "write a configuration to begin with",
     "healthcheck": "exit 0 if a running proxy is ready",
     "mock": "run the mock provider as a server of its own",
     "version": "print the version",

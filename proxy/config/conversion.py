@@ -2,21 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import count
 from operator import itemgetter
-from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET
 
+from proxy.component import Component
+from proxy.config.kinds import CONTRACTS, is_struct, item, plain
 from proxy.config.lines import KeyPath
-from proxy.config.secrets import SECRET_HINT, Secret, resolve
 from proxy.config.sections import keys
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
-from proxy.registry import suggest
+from proxy.registry import FAMILIES, find, names, suggest
+from proxy.token import Secret, Token
 from proxy.units import (
     DURATION_HINT,
     SIZE_HINT,
@@ -28,6 +29,11 @@ from proxy.units import (
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
+
+SECRET_HINT = (
+    'a reference such as "env:OPENAI_API_KEY", "file:/path", "exec:program …", a table with '
+    '`type`, or "literal:…"'
+)
 
 _DAY = 86400.0
 _BARE_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -52,30 +58,31 @@ class Conversion:
     def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
         self._source = source
         self._environ = environ
-        self._problems: list[tuple[int, str]] = []
-        self._warnings: list[tuple[int, str]] = []
+        self._problems: list[tuple[tuple[int, int], str]] = []
+        self._warnings: list[tuple[tuple[int, int], str]] = []
         self._failed: set[KeyPath] = set()
         self._dropped: set[KeyPath] = set()
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, in the order of the file."""
+        """What is wrong, in the order of the files."""
         return [text for _, text in sorted(self._problems, key=itemgetter(0))]
 
     @property
     def warnings(self) -> list[str]:
-        """What is probably not wanted, in the order of the file."""
-        return [text for _, text in sorted(self._warnings, key=itemgetter(0))]
+        """What is probably not wanted, in the order of the files."""
+        own = [text for _, text in sorted(self._warnings, key=itemgetter(0))]
+        return self._source.warnings + own
 
     def problem(self, path: KeyPath, what: str | Exception) -> None:
         """Note that what stands at `path` is wrong."""
         self._failed.add(path)
         for problem in what.problems if isinstance(what, ConfigError) else (what,):
-            self._problems.append((self._source.line(path), f"{self._source.at(path)}: {problem}"))
+            self._problems.append((self._source.order(path), f"{self._source.at(path)}: {problem}"))
 
     def warning(self, path: KeyPath, what: str) -> None:
         """Note that what stands at `path` works, but is probably not wanted."""
-        self._warnings.append((self._source.line(path), f"{self._source.at(path)}: {what}"))
+        self._warnings.append((self._source.order(path), f"{self._source.at(path)}: {what}"))
 
     def failed(self, *path: str | int) -> bool:
         """Whether something is wrong with `path` already, so that its value is a stand-in."""
@@ -102,10 +109,10 @@ class Conversion:
             return None
         known = keys(kind)
         values = dict(instead)
-        for key, item in raw.items():
+        for key, entry in raw.items():
             if (about := known.get(key)) is None:
                 self.problem((*path, key), f"unknown key ({suggest(key, known)})")
-            elif (value := self._value(about.type, item, (*path, key))) is not UNSET:
+            elif (value := self._value(about.type, entry, (*path, key))) is not UNSET:
                 values[about.name] = value
         required = {key: about for key, about in known.items() if about.required}
         for key, about in required.items():
@@ -119,36 +126,102 @@ class Conversion:
             self.problem(path, error)
             return None
 
-    def secret(self, reference: str, path: KeyPath) -> Secret:
-        """The secret that `reference` stands for; raises ValueError as `resolve` does."""
-        secret = resolve(reference, self._environ)
-        if secret.reference == "literal":
-            self.warning(path, 'a secret stands in the configuration itself (use "env:NAME")')
-        return secret
+    def component(self, contract: Any, raw: object, path: KeyPath) -> Any:
+        """The member of `contract`'s family that the table `raw` names; None if it is too wrong.
+
+        A token may be a reference, too: ``"env:NAME"``.
+        """
+        if issubclass(contract, Token) and not isinstance(raw, dict):
+            component = self._reference(raw, path)
+        else:
+            component = self._named(contract, raw, path)
+        if component is None:
+            return None
+        if isinstance(component, Token):
+            vars(component)["_place"] = self._source.at(path)
+            try:
+                component.resolve(self._environ, self._source.directory(path))
+            except ValueError as error:
+                self.problem(path, error)
+                return None
+        return component
+
+    def _named(self, contract: Any, raw: object, path: KeyPath) -> Component | None:
+        family = CONTRACTS[contract]
+        if not isinstance(raw, dict):
+            self.problem(path, "expected a table, whose `type` names its class")
+            return None
+        if self.failed(*path, "type"):
+            return None
+        if not isinstance(raw.get("type"), str):
+            what = "expected a string" if "type" in raw else "is missing"
+            self.problem((*path, "type"), f"{what} ({suggest('', names(family))})")
+            return None
+        try:
+            kind = find(family, raw["type"])
+        except ConfigError as error:
+            self.problem((*path, "type"), error)
+            return None
+        if not issubclass(kind, contract):
+            self.problem((*path, "type"), f"{kind.__name__} is not a {FAMILIES[family]}")
+            return None
+        fields = {key: value for key, value in raw.items() if key != "type"}
+        component = self.table(kind, fields, path)
+        return self._called(component, raw["type"], path)
+
+    def _reference(self, raw: object, path: KeyPath) -> Component | None:
+        if not isinstance(raw, str):
+            self.problem(path, f"expected {SECRET_HINT}, found {_found(raw)}")
+            return None
+        name, colon, text = raw.partition(":")
+        kind = find("tokens", name) if colon and name in names("tokens") else None
+        from_text: Callable[[str], Token] | None = getattr(kind, "from_text", None)
+        if from_text is None:
+            self.problem(path, f"a secret is not written out (expected {SECRET_HINT})")
+            return None
+        try:
+            return self._called(from_text(text), name, path)
+        except ValueError as error:
+            self.problem(path, error)
+            return None
+
+    def _called(self, component: Component | None, name: str, path: KeyPath) -> Component | None:
+        """`component` with what it was called, for whoever prints the configuration."""
+        if component is not None:
+            vars(component)["_type"] = name
+            if isinstance(component, Token) and name == "literal":
+                self.warning(path, 'a secret stands in the configuration itself (use "env:NAME")')
+        return component
 
     def _value(self, annotated: Any, raw: object, path: KeyPath) -> Any:
         """What `raw` spells as the type `annotated`; UNSET if it spells nothing."""
-        kind = _plain(annotated)
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if path in self._failed:
+            return UNSET
+        kind = plain(annotated)
+        if kind in CONTRACTS:
+            component = self.component(kind, raw, path)
+            return UNSET if component is None else component
+        if is_struct(kind):
             return self._struct(kind, raw, path)
         if get_origin(kind) is dict and isinstance(raw, dict):
-            item = get_args(kind)[1]
-            raw = {key: self._value(item, entry, (*path, key)) for key, entry in raw.items()}
+            of = get_args(kind)[1]
+            raw = {key: self._value(of, entry, (*path, key)) for key, entry in raw.items()}
             if UNSET in raw.values():
                 return UNSET
-        item = _item(kind)
-        if item is not None and isinstance(raw, str | list):
+        of = item(kind)
+        if of is not None and isinstance(raw, str | list):
             # Wherever a list is expected, one string stands for a list of it.
             elements = [raw] if isinstance(raw, str) else raw
-            values = [self._value(item, element, (*path, i)) for i, element in enumerate(elements)]
+            values = [self._value(of, element, (*path, i)) for i, element in enumerate(elements)]
             raw = [value for value in values if value is not UNSET]
             if len(raw) < len(values):
                 self._dropped |= {(*path, i) for i, value in enumerate(values) if value is UNSET}
+            if len(raw) < len(values) or plain(of) in CONTRACTS:
                 return get_origin(kind)(raw)
         if get_origin(kind) is Literal and raw not in get_args(kind):
             return self._unlisted(get_args(kind), raw, path)
         try:
-            return msgspec.convert(raw, annotated, dec_hook=partial(self._spelled, path))
+            return msgspec.convert(raw, annotated, dec_hook=_spelled)
         except msgspec.ValidationError as error:
             self._invalid(error, path)
             return UNSET
@@ -172,20 +245,6 @@ class Conversion:
             self.problem(path, f"expected one of {listed}, found {_found(raw)}")
         return UNSET
 
-    def _spelled(self, path: KeyPath, kind: type, raw: object) -> object:
-        """The types that are ours, from how they are written (msgspec's `dec_hook`)."""
-        if isinstance(raw, kind):
-            return raw  # an element of a list, read before the list as a whole
-        if kind is Secret:
-            if not isinstance(raw, str):
-                raise ValueError(f"expected {SECRET_HINT}, found {_found(raw)}")
-            return self.secret(raw, path)
-        if kind is Duration:
-            return _duration(raw)
-        if kind is Size:
-            return _size(raw)
-        raise ValueError(f"cannot be configured: TOML has no spelling of {kind.__name__}")
-
     def _invalid(self, error: msgspec.ValidationError, path: KeyPath) -> None:
         message, _, steps = str(error).partition(" - at `$")
         for name, position in _STEP.findall(steps):
@@ -197,23 +256,19 @@ class Conversion:
         self.problem(path, message)
 
 
-def _plain(annotated: Any) -> Any:
-    """The type under `Annotated` and beside None."""
-    if get_origin(annotated) is Annotated:
-        return _plain(get_args(annotated)[0])
-    if get_origin(annotated) in (Union, UnionType):
-        members = [member for member in get_args(annotated) if member is not NoneType]
-        if len(members) == 1:
-            return _plain(members[0])
-    return annotated
-
-
-def _item(kind: Any) -> Any:
-    """What a list of any length is a list of; None if `kind` is no such list."""
-    arguments = get_args(kind)
-    if get_origin(kind) is list or (get_origin(kind) is tuple and arguments[1:] == (...,)):
-        return arguments[0]
-    return None
+def _spelled(kind: type, raw: object) -> object:
+    """The types that are ours, from how they are written (msgspec's `dec_hook`)."""
+    if isinstance(raw, kind):
+        return raw  # an element of a list, read before the list as a whole
+    if kind is Secret:
+        if not isinstance(raw, str):
+            raise ValueError(f"expected a string, found {_found(raw)}")
+        return Secret.fit(raw, "it")
+    if kind is Duration:
+        return _duration(raw)
+    if kind is Size:
+        return _size(raw)
+    raise ValueError(f"cannot be configured: TOML has no spelling of {kind.__name__}")
 
 
 def _duration(raw: object) -> Duration:

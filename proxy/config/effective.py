@@ -1,22 +1,25 @@
 """Settings as a tree and as TOML again: every default filled in, every secret masked."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from proxy.component import Component
-from proxy.config.secrets import Secret
-from proxy.config.sections import ServerConfig, Settings, TargetConfig, keys
+from proxy.config.sections import ServerConfig, Settings, keys
 from proxy.config.source import bare_or_quoted, quote
+from proxy.token import Secret
 from proxy.units import Duration, Size, format_duration, format_size
 
-MASKED = "literal:********"
+MASKED = "********"
+
+_DOLLAR = re.compile(r"\$(?=[${])")
 
 
 def as_tree(settings: Settings) -> dict[str, Any]:
     """What `settings` say, in the types of JSON and the spelling of the configuration."""
-    tree: dict[str, Any] = _plain(settings)
+    tree: dict[str, Any] = plain_value(settings)
     return tree
 
 
@@ -25,20 +28,23 @@ def render(settings: Settings) -> str:
     return "\n".join(_sections(as_tree(settings)))
 
 
-def _plain(value: Any) -> Any:
-    """`value` without what is None: TOML has no spelling of it, and absent means the same."""
+def plain_value(value: Any) -> Any:
+    """`value` in the types of JSON and the spelling of the configuration.
+
+    What is None goes: TOML has no spelling of it, and absent means the same.
+    """
     match value:
         case Secret():
-            return MASKED if value.reference == "literal" else value.reference
+            return MASKED
         case Duration():
             return format_duration(value)
         case Size():
             return format_size(value)
-        case TargetConfig():
-            return str(value)
+        case msgspec.Struct() if type(value).__str__ is not object.__str__:
+            return str(value)  # it has a shorter spelling than a table
         case msgspec.Struct():
             tree = {
-                name: _plain(item)
+                name: plain_value(item)
                 for name, key in keys(type(value)).items()
                 if (item := getattr(value, key.name)) is not None
             }
@@ -48,9 +54,12 @@ def _plain(value: Any) -> Any:
                 return {"type": vars(value).get("_type", type(value).__name__), **tree}
             return tree
         case dict():
-            return {str(key): _plain(item) for key, item in value.items() if item is not None}
+            return {str(key): plain_value(item) for key, item in value.items() if item is not None}
         case list() | tuple() | set() | frozenset():
-            return [_plain(item) for item in value if item is not None]
+            return [plain_value(item) for item in value if item is not None]
+        case str():
+            # What would be taken for a reference to a variable, were it loaded again.
+            return _DOLLAR.sub("$$", value)
         case _:
             return value
 
@@ -72,20 +81,26 @@ def _sections(tree: dict[str, Any]) -> Iterator[str]:
 
 def _pairs(table: dict[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        yield f"{bare_or_quoted(key)} = {_value(value)}"
+        yield assignment(key, value)
     yield ""
 
 
-def _value(value: Any) -> str:
+def assignment(key: str, value: Any) -> str:
+    """A key and its value, as a line of TOML."""
+    return f"{bare_or_quoted(key)} = {toml_value(value)}"
+
+
+def toml_value(value: Any) -> str:
+    """`value`, in the types of JSON, as TOML writes it in one line."""
     match value:
         case bool():
             return "true" if value else "false"
         case str():
             return quote(value)
         case dict():
-            pairs = (f"{bare_or_quoted(key)} = {_value(item)}" for key, item in value.items())
+            pairs = (assignment(key, item) for key, item in value.items())
             return f"{{ {', '.join(pairs)} }}" if value else "{}"
         case list():
-            return f"[{', '.join(map(_value, value))}]"
+            return f"[{', '.join(map(toml_value, value))}]"
         case _:
             return str(value)

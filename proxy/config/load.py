@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from proxy.config.environment import override
+from proxy.config.include import include
 from proxy.config.lines import KeyPath
 from proxy.config.sections import Settings
 from proxy.config.source import Source, parse, read
@@ -33,6 +35,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     source: Source
+    """What was read; its `names` are the files to watch for changes."""
     origin: str
     """The file's name, the variable's, or ``built-in defaults``."""
     warnings: list[str]
@@ -47,14 +50,17 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) -> Loaded:
     """The configuration in `path`, else of the environment, else ./config.toml, else none at all.
 
-    Raises ConfigError with every problem found.
+    Flags win over the environment, the environment over files, files over defaults. Raises
+    ConfigError with every problem found.
     """
     source = _find(path, environ)
+    include(source, environ)
     origin = source.name
     default = None
     if source.tree.get("provider", {}) == {} and source.tree.get("route", []) == []:
         default = _default_provider(environ)
         source.tree["provider"] = {default: {"type": default}}
+    problems = override(source, environ)
     flags: tuple[tuple[str, KeyPath, object], ...] = (
         ("--listen", ("server", "listen"), list(overrides.listen) or None),
         ("--admin", ("server", "admin_listen"), overrides.admin),
@@ -63,7 +69,12 @@ def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) 
     for flag, key, value in flags:
         if value is not None:
             source.set(key, value, flag)
-    settings, warnings = validate(source, environ)
+    try:
+        settings, warnings = validate(source, environ)
+    except ConfigError as error:
+        raise ConfigError(problems + error.problems) from None
+    if problems:
+        raise ConfigError(problems)
     return Loaded(
         settings=settings, source=source, origin=origin, warnings=warnings, default=default
     )

@@ -1,16 +1,20 @@
 """What can be configured: a struct for each section, its fields documented where they stand.
 
 The description in a field's ``Annotated`` type is the documentation of that key, for editors, for
-generated pages and for errors: :func:`keys` reads it.
+generated pages and for errors, and its example stands where a default would show less:
+:func:`keys` reads both.
 """
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import msgspec
 from msgspec import Meta
 
-from proxy.config.secrets import Secret
 from proxy.processor import Processor
+from proxy.token import Token
 from proxy.units import Duration, Size, parse_duration, parse_size
 
 Patterns = tuple[str, ...]
@@ -29,12 +33,16 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             description="Where clients connect: HOST:PORT, [V6]:PORT or unix:/path, "
-            "one or a list. Port 0 is any that is free."
+            "one or a list. Port 0 is any that is free. Addresses that other machines can reach "
+            "need [security] allow_unauthenticated = true."
         ),
     ] = ("127.0.0.1:8080",)
     admin_listen: Annotated[
         str | None,
-        Meta(description='Where operators find health and metrics; "none" for nowhere.'),
+        Meta(
+            description="Where operators find health (/livez, /readyz) and /metrics; "
+            '"none" for nowhere.'
+        ),
     ] = "127.0.0.1:9090"
     max_body_size: Annotated[
         Size, Meta(description="The largest request body that is read into memory.")
@@ -71,7 +79,10 @@ class GlobalConfig(Section, frozen=True, kw_only=True):
     ] = parse_duration("5s")
     first_byte_timeout: Annotated[
         Duration,
-        Meta(description="From a request that is sent to the first byte of its response."),
+        Meta(
+            description="From a request that is sent to the first byte of its response: models "
+            "think for minutes."
+        ),
     ] = parse_duration("10m")
     idle_timeout: Annotated[Duration, Meta(description="Of silence inside a response.")] = (
         parse_duration("5m")
@@ -95,29 +106,47 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
 
     type: Annotated[
         str,
-        Meta(description="The preset that it starts from, such as openai or vllm."),
+        Meta(
+            description="The preset that it starts from, such as openai or vllm.",
+            examples=["openai"],
+        ),
     ]
     url: Annotated[
         str | None,
-        Meta(description="Base URL of its API, such as http://10.0.0.1:8000/v1."),
+        Meta(
+            description="Base URL of its API. Some presets know theirs.",
+            examples=["https://api.openai.com/v1"],
+        ),
     ] = None
     token: Annotated[
-        Secret | None,
-        Meta(description='Its credential, as a reference: "env:NAME".'),
+        Token | None,
+        Meta(
+            description="Its credential, as a reference: an environment variable, a file, a "
+            "program. openai looks for OPENAI_API_KEY.",
+            examples=["env:OPENAI_API_KEY"],
+        ),
     ] = None
     forward_headers: Annotated[
         Patterns,
-        Meta(description="Names and globs of further client headers that it gets."),
+        Meta(
+            description="Names and globs of client headers that it gets beside the usual ones; "
+            "credentials never.",
+            examples=[["x-mine-*"]],
+        ),
     ] = ()
 
 
 class MockConfig(TimeoutOverrides, frozen=True, kw_only=True):
     """``[provider.NAME]`` with ``type = "mock"``: a provider that runs inside the proxy."""
 
-    type: Annotated[Literal["mock"], Meta(description="The mock provider.")]
+    type: Annotated[Literal["mock"], Meta(description="The mock provider.", examples=["mock"])]
     ttft: Annotated[
         str,
-        Meta(description='Time to the first token: "20ms", or drawn: "normal:20ms,5ms".'),
+        Meta(
+            description='Time to the first token: "20ms", or drawn from a distribution: '
+            '"normal:20ms,5ms" (mean, deviation), "lognormal:20ms,0.5" (median, sigma), '
+            '"gamma:20ms,4" (mean, shape).'
+        ),
     ] = "0s"
     itl: Annotated[str, Meta(description="Time between two tokens, spelled as ttft.")] = "0s"
     output_tokens: Annotated[
@@ -126,11 +155,11 @@ class MockConfig(TimeoutOverrides, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(description="The same seed makes the same answers and delays.")] = 0
     fail_after_requests: Annotated[
         Count | None,
-        Meta(description="Answer 503 after so many requests; absent: never."),
+        Meta(description="Answer 503 after so many requests; absent: never.", examples=[1000]),
     ] = None
     forward_headers: Annotated[
         Patterns,
-        Meta(description="Names and globs of further client headers that it gets."),
+        Meta(description="As for every provider.", examples=[["x-mine-*"]]),
     ] = ()
 
 
@@ -157,28 +186,39 @@ class RouteConfig(TimeoutOverrides, frozen=True, kw_only=True):
 
     name: Annotated[
         str,
-        Meta(description="What logs and metrics call it; absent: route-1, by its position."),
+        Meta(
+            description="What logs and metrics call it; absent: route-1, by its position.",
+            examples=["chat"],
+        ),
     ] = ""
     path: Annotated[
         tuple[str, ...] | None,
         Meta(
             description='A path such as "/v1/chat/completions" or "/v1/*", or a list; '
-            "absent: every endpoint of a dialect."
+            "absent: every endpoint of a dialect.",
+            examples=["/v1/chat/completions"],
         ),
     ] = None
     models: Annotated[
         Patterns | None,
-        Meta(description="Names and globs of the models that clients ask for; absent: all."),
+        Meta(
+            description="Names and globs of the models that clients ask for; absent: all.",
+            examples=[["gpt-*", "fast"]],
+        ),
     ] = None
     processors: Annotated[
         tuple[str, ...],
-        Meta(description="The NAMEs of [processor.NAME] sections, in the order of their work."),
+        Meta(
+            description="The NAMEs of [processor.NAME] sections, in the order of their work.",
+            examples=[["house_rules", "limits"]],
+        ),
     ] = ()
     targets: Annotated[
         tuple[TargetConfig, ...],
         Meta(
             description='Who answers: "provider/model", "provider" (with the model that the '
-            "client asked for) or { provider = …, model = … }."
+            "client asked for) or { provider = …, model = … }.",
+            examples=[["openai/gpt-4o-mini", {"provider": "vllm", "model": "llama-3"}]],
         ),
     ]
     usage: Annotated[
@@ -216,7 +256,9 @@ class MonitoringConfig(Section, frozen=True, kw_only=True):
     """``[monitoring]``: what operators see."""
 
     log: Annotated[LogConfig, Meta(description="What is logged, and how.")] = LogConfig()
-    metrics: Annotated[bool, Meta(description="Count and measure, for /metrics.")] = True
+    metrics: Annotated[
+        bool, Meta(description="Count and measure, for /metrics on the admin address.")
+    ] = True
 
 
 class Settings(Section, frozen=True, kw_only=True, rename={"global_": "global"}):
@@ -235,6 +277,20 @@ class Settings(Section, frozen=True, kw_only=True, rename={"global_": "global"})
     )
 
 
+class Document(Settings, frozen=True, kw_only=True):
+    """What a file holds: the sections, and what stands above them."""
+
+    include: Annotated[
+        Patterns,
+        Meta(
+            description="Further files, or globs of them, relative to this one. Tables are put "
+            "together key by key, and what stands in an array (each [[route]]) comes in the order "
+            "of the files, this one first. A key that two files set is an error.",
+            examples=[["conf.d/*.toml"]],
+        ),
+    ] = ()
+
+
 class Key(NamedTuple):
     """A key of a section, as documentation and errors need it."""
 
@@ -243,15 +299,17 @@ class Key(NamedTuple):
     required: bool
     default: Any
     description: str
+    example: Any
 
 
-def keys(section: type[msgspec.Struct]) -> dict[str, Key]:
+@functools.cache
+def keys(section: type[msgspec.Struct]) -> Mapping[str, Key]:
     """The keys of a section or a component, its own before those it inherits."""
     fields = {field.name: field for field in msgspec.structs.fields(section)}
     inherited = getattr(section.__base__, "__struct_fields__", ())
     order = [name for name in fields if name not in inherited]
     order += [name for name in fields if name in inherited]
-    return {fields[name].encode_name: _key(fields[name]) for name in order}
+    return MappingProxyType({fields[name].encode_name: _key(fields[name]) for name in order})
 
 
 def _key(field: msgspec.structs.FieldInfo) -> Key:
@@ -261,10 +319,11 @@ def _key(field: msgspec.structs.FieldInfo) -> Key:
         type=field.type,
         required=field.required,
         default=field.default if factory is msgspec.NODEFAULT else factory(),
-        description=_description(field.type),
+        description=next((meta.description for meta in metas(field.type) if meta.description), ""),
+        example=next((meta.examples[0] for meta in metas(field.type) if meta.examples), None),
     )
 
 
-def _description(annotated: Any) -> str:
-    metas = [meta for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta)]
-    return next((meta.description for meta in metas if meta.description), "")
+def metas(annotated: Any) -> list[Meta]:
+    """What is said of a type beside the type itself."""
+    return [meta for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta)]

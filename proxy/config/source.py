@@ -1,9 +1,11 @@
 """The text of a configuration, read into a tree that remembers where each key came from."""
 
 import json
+import os
 import re
+import stat
 import tomllib
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from proxy.config.lines import KeyPath, scan
 from proxy.errors import ConfigError
@@ -12,23 +14,40 @@ _POSITION = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _DEPTH = 32
+_SIZE = 16 << 20
+"""Bytes of a file: no configuration is as long, but many things that are none never end."""
+_ATTEMPTS = 5
+"""Readings of a file that changes meanwhile."""
+
+
+class Place(NamedTuple):
+    """Where something was written: a file, a flag or a variable, and the line if it has lines."""
+
+    name: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}" if self.line else self.name
 
 
 class Source:
     """A tree of tables, and for its keys the place to name when something is wrong with them.
 
-    A place is ``FILE:LINE``, or the flag or the variable that set the key. The tree may hold
-    literal secrets: this is no Struct, so that it neither prints nor encodes.
+    The tree may hold literal secrets: this is no Struct, so that it neither prints nor encodes.
     """
 
-    __slots__ = ("name", "places", "tree")
+    __slots__ = ("name", "names", "places", "tree", "warnings")
 
     def __init__(
-        self, name: str, tree: dict[str, Any], places: dict[KeyPath, str] | None = None
+        self, name: str, tree: dict[str, Any], places: dict[KeyPath, Place] | None = None
     ) -> None:
         self.name = name
+        self.names = [name]
+        """Its own name, and those of what was added to it, in order."""
         self.tree = tree
         self.places = places or {}
+        self.warnings: list[str] = []
+        """What is probably not wanted of how it was put together."""
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -36,17 +55,22 @@ class Source:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Source is not to be pickled or copied")
 
-    def place(self, path: KeyPath) -> str:
+    def place(self, path: KeyPath) -> Place:
         """Where `path` was written, or the nearest table around it."""
         for end in range(len(path), 0, -1):
             if (place := self.places.get(path[:end])) is not None:
                 return place
-        return self.name
+        return Place(self.name)
 
-    def line(self, path: KeyPath) -> int:
-        """The line where `path` was written; 0 if that was no file."""
-        line = self.place(path).rpartition(":")[2]
-        return int(line) if line.isdecimal() else 0
+    def order(self, path: KeyPath) -> tuple[int, int]:
+        """What sorts problems as a reader meets them: flags and variables, then file by file."""
+        name, line = self.place(path)
+        return (self.names.index(name) if name in self.names else -1), line
+
+    def directory(self, path: KeyPath) -> str:
+        """The folder that a relative path at `path` starts from: its file's, else the current."""
+        name: str = self.place(path).name
+        return os.path.dirname(os.path.abspath(name))
 
     def at(self, path: KeyPath) -> str:
         """How an error about `path` begins: ``config.toml:7: [route.chat.models]``.
@@ -66,7 +90,7 @@ class Source:
                 known = isinstance(name, str) and _BARE_KEY.fullmatch(name)
                 parts.append(str(name) if known else str(key + 1))
         place = self.place(path)
-        return f"{place}: [{'.'.join(parts)}]" if parts else place
+        return f"{place}: [{'.'.join(parts)}]" if parts else str(place)
 
     def set(self, path: KeyPath, value: object, place: str) -> None:
         """Put `value` at `path`, as `place` said; nothing happens below what is not a table."""
@@ -78,14 +102,54 @@ class Source:
         node[path[-1]] = value
         for known in [known for known in self.places if known[: len(path)] == path]:
             del self.places[known]
-        self.places[path] = place
+        self.places[path] = Place(place)
+
+    def add(self, other: "Source") -> list[str]:
+        """Take over what `other` says, too; returns what both say, which is a problem each.
+
+        Tables are put together key by key, and arrays of tables one behind the other.
+        """
+        shifts: dict[KeyPath, int] = {}
+        problems = self._merge(self.tree, other.tree, (), other, shifts)
+        for path, place in other.places.items():
+            for end in range(1, len(path)):
+                position = path[end]
+                if isinstance(position, int) and (shift := shifts.get(path[:end])):
+                    path = (*path[:end], position + shift, *path[end + 1 :])
+                    break
+            self.places.setdefault(path, place)
+        self.names += other.names
+        self.warnings += other.warnings
+        return problems
+
+    def _merge(
+        self,
+        tree: dict[str, Any],
+        added: dict[str, Any],
+        above: KeyPath,
+        other: "Source",
+        shifts: dict[KeyPath, int],
+    ) -> list[str]:
+        problems = []
+        for key, value in added.items():
+            path = (*above, key)
+            if key not in tree:
+                tree[key] = value
+            elif isinstance(tree[key], dict) and isinstance(value, dict):
+                problems += self._merge(tree[key], value, path, other, shifts)
+            elif _is_tables(tree[key]) and _is_tables(value):
+                shifts[path] = len(tree[key])
+                tree[key] += value
+            else:
+                problems.append(f"{other.at(path)}: is set already, at {self.place(path)}")
+        return problems
 
 
 def read(file: str) -> Source:
     """The configuration in `file`; ConfigError if it cannot be read or is not TOML."""
     try:
         with open(file, "rb") as stream:
-            data = stream.read()
+            data = _whole(stream)
     except FileNotFoundError:
         raise ConfigError([f"{file}: no such file"]) from None
     except IsADirectoryError:
@@ -117,10 +181,29 @@ def parse(text: str, name: str) -> Source:
     except ValueError as error:
         # Not only TOMLDecodeError: an integer of thousands of digits is a plain ValueError.
         raise ConfigError([_syntax(str(error), text, name)]) from None
-    source = Source(name, tree, {path: f"{name}:{line}" for path, line in lines.items()})
+    source = Source(name, tree, {path: Place(name, line) for path, line in lines.items()})
     if problems := _uncarried(source, tree, ()):
         raise ConfigError(problems)
     return source
+
+
+def _whole(stream: BinaryIO) -> bytes:
+    """All of a file, as it was at one moment; raises ValueError or OSError."""
+    for _ in range(_ATTEMPTS):
+        before = os.fstat(stream.fileno())
+        data = stream.read(_SIZE + 1)
+        after = os.fstat(stream.fileno())
+        if len(data) > _SIZE:
+            raise ValueError(f"it is larger than {_SIZE >> 20} MiB")
+        same = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+        if same or not stat.S_ISREG(after.st_mode):
+            return data
+        stream.seek(0)
+    raise ValueError("it changes while it is read")
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and value != [] and all(isinstance(t, dict) for t in value)
 
 
 def quote(text: str) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from proxy.config import crosschecks
 from proxy.config.address import ListenAddress, check_url, parse_listen
 from proxy.config.conversion import Conversion
+from proxy.config.environment import interpolate_all
 from proxy.config.lines import KeyPath
 from proxy.config.sections import (
     GlobalConfig,
@@ -29,7 +31,8 @@ from proxy.errors import ConfigError
 from proxy.headers import NEVER_FORWARDED
 from proxy.processor import Processor
 from proxy.provider import presets
-from proxy.registry import find, names, nearest, suggest
+from proxy.registry import nearest, suggest
+from proxy.token import Token
 
 # Names become response headers, metric labels and the first half of "provider/model".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -44,6 +47,7 @@ def validate(source: Source, environ: Mapping[str, str]) -> tuple[Settings, list
     settings = validation.settings()
     if validation.into.problems:
         raise ConfigError(validation.into.problems)
+    crosschecks.check(settings, source.tree, validation.into)
     return settings, validation.into.warnings
 
 
@@ -51,6 +55,8 @@ class _Validation:
     def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
         self.into = Conversion(source, environ)
         self._tree = source.tree
+        self._environ = environ
+        interpolate_all(source, environ, self.into.problem)
 
     def settings(self) -> Settings:
         into, tree = self.into, self._tree
@@ -70,7 +76,7 @@ class _Validation:
         processor = {
             name: built
             for name, raw in self._named("processor")
-            if (built := self._processor(raw, ("processor", name))) is not None
+            if (built := self.into.component(Processor, raw, ("processor", name))) is not None
         }
         return Settings(
             server=self._listeners(server, security),
@@ -135,6 +141,8 @@ class _Validation:
     # Providers and processors
 
     def _provider(self, raw: object, path: KeyPath) -> ProviderConfig | MockConfig | None:
+        if self.into.failed(*path, "type"):
+            return None
         kind = raw.get("type") if isinstance(raw, dict) else None
         if isinstance(kind, str) and kind not in presets():
             problem = f"unknown provider type {quote(kind)} ({suggest(kind, presets())})"
@@ -165,40 +173,17 @@ class _Validation:
         except ValueError as error:
             into.problem((*path, "url"), error)
         if token is None and preset.token_env and not into.failed(*path, "token"):
-            try:
-                token = into.secret(f"env:{preset.token_env}", (*path, "token"))
-            except ValueError as error:
-                problem = f'is missing, and {error} (token = "env:NAME", or set that)'
-                into.problem((*path, "token"), problem)
+            if self._environ.get(preset.token_env):
+                token = into.component(Token, f"env:{preset.token_env}", (*path, "token"))
+            else:
+                lacks = f"is missing, and the environment variable {preset.token_env} is not set"
+                into.problem((*path, "token"), f'{lacks} (token = "env:NAME", or set that)')
         return msgspec.structs.replace(config, url=url, token=token)
 
     def _forwarded(self, pattern: str, path: KeyPath) -> None:
         self._check(_FIELD_NAMES, pattern, path, "a header's name or a glob such as x-mine-*")
         if pattern.lower().encode() in NEVER_FORWARDED:
             self.into.problem(path, f"{quote(pattern)} is never forwarded")
-
-    def _processor(self, raw: object, path: KeyPath) -> Processor | None:
-        if not isinstance(raw, dict):
-            self.into.problem(path, "expected a table, whose `type` names its class")
-            return None
-        if not isinstance(raw.get("type"), str):
-            what = "expected a string" if "type" in raw else "is missing"
-            self.into.problem((*path, "type"), f"{what} ({suggest('', names('processors'))})")
-            return None
-        try:
-            kind = find("processors", raw["type"])
-        except ConfigError as error:
-            self.into.problem((*path, "type"), error)
-            return None
-        if not issubclass(kind, Processor):
-            self.into.problem((*path, "type"), f"{kind.__name__} is not a processor")
-            return None
-        fields = {key: value for key, value in raw.items() if key != "type"}
-        processor = self.into.table(kind, fields, path)
-        if processor is not None:
-            # What it was called, for whoever prints the configuration.
-            processor.__dict__["_type"] = raw["type"]
-        return processor
 
     # Routes
 

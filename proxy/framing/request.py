@@ -24,17 +24,34 @@ _ELSEWHERE = frozenset(
 )
 
 
+_find_length = re.compile(rb"\r\ncontent-length:[\t ]*+", re.IGNORECASE).search
+
+
 class OrdinaryHead(msgspec.Struct, gc=False):
-    """A request's head that leaves no question open."""
+    """A request's head that leaves no question open, but for the length of its body."""
 
     target: bytes
-    fields: list[tuple[bytes, bytes]]
+    fields: tuple[tuple[bytes, bytes], ...]
     by_name: dict[bytes, bytes]
     """The same, names in lower case; each stood once."""
-    length: int
-    """Bytes of the body."""
-    end: int
-    """Where the body begins."""
+    before: bytes
+    """The head's bytes up to the digits of its Content-Length."""
+    after: bytes
+    """The head's bytes behind them."""
+
+    def again(self, data: bytes) -> tuple[int, int] | None:
+        """Where the body begins, and its length, if `data` has the same head for another body.
+
+        That is what a connection's next request nearly always has.
+        """
+        start = len(self.before)
+        end = data.find(b"\r", start)
+        if not data.startswith(self.before) or not data.startswith(self.after, end):
+            return None
+        digits = data[start:end]
+        if not _is_length(digits):
+            return None
+        return end + len(self.after), int(digits)
 
 
 def parse_ordinary(data: bytes) -> OrdinaryHead | None:
@@ -54,4 +71,8 @@ def parse_ordinary(data: bytes) -> OrdinaryHead | None:
         or not _ELSEWHERE.isdisjoint(by_name)
     ):
         return None
-    return OrdinaryHead(target, fields, by_name, int(length), match.end())
+    found = _find_length(data)
+    assert found is not None
+    start = found.end()
+    after = data[start + len(length) : match.end()]
+    return OrdinaryHead(target, tuple(fields), by_name, data[:start], after)

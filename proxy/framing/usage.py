@@ -5,7 +5,7 @@ behind it is decoded, and only where it is not ``null``.
 """
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -122,13 +122,57 @@ class UsageStrip:
         return chunk.choices == []
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MAX_COUNT)]
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: _Count = 0
+    reasoning_tokens: _Count = 0
+
+
+_NO_DETAILS = _Details()
+
+
+class _Spelled(msgspec.Struct, gc=False):
+    """Usage as OpenAI spells it, in Chat (`prompt_tokens`) or Responses (`input_tokens`) words."""
+
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+_spelled = msgspec.json.Decoder(_Spelled)
+
+
 def decode_usage(raw: bytes) -> Usage | None:
     """The usage that an object's bytes spell; None if they spell none."""
+    try:
+        found = _spelled.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _decode_leniently(raw)
+    inputs = found.input_tokens if found.prompt_tokens is None else found.prompt_tokens
+    outputs = found.output_tokens if found.completion_tokens is None else found.completion_tokens
+    if inputs is None and outputs is None:
+        # Anybody may call something "usage": a field of a tool's schema, say.
+        return None
+    input_details = found.prompt_tokens_details or found.input_tokens_details or _NO_DETAILS
+    output_details = found.completion_tokens_details or found.output_tokens_details or _NO_DETAILS
+    return Usage(
+        inputs or 0, outputs or 0, input_details.cached_tokens, output_details.reasoning_tokens
+    )
+
+
+def _decode_leniently(raw: bytes) -> Usage | None:
+    """What counts of an object some of whose members are not what they should be."""
     try:
         found = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    # Anybody may call something "usage": a field of a tool's schema, say.
     return None if _COUNTS.isdisjoint(found) else read_usage(found)
 
 

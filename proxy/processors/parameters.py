@@ -27,8 +27,8 @@ _OURS = ("model", "stream")
 class Clamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of a number, both inclusive."""
 
-    min: float | None = None
-    max: float | None = None
+    min: Annotated[float | None, Meta(description="The least that it may be.")] = None
+    max: Annotated[float | None, Meta(description="The most that it may be.")] = None
 
     def __post_init__(self) -> None:
         if self.min is not None and self.max is not None and self.min > self.max:

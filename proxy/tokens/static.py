@@ -1,19 +1,53 @@
-"""One credential that never changes while the configuration stands."""
+"""Credentials that stay while the configuration stands: the environment's, or written out."""
 
-from proxy.errors import ProxyError
-from proxy.token import Token
+import re
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from msgspec import Meta
+
+from proxy.token import Secret
+from proxy.tokens._held import Held
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Static(Token):
-    """What ``token = "env:NAME"`` becomes."""
+class Env(Held):
+    """The value of an environment variable, written ``"env:NAME"`` for short."""
 
-    def use(self, value: str) -> "Static":
-        """Hold `value`; kept out of the fields, so that it is in no repr."""
-        self._value = value
-        return self
+    name: Annotated[str, Meta(description="The environment variable.", examples=["OPENAI_API_KEY"])]
 
-    def pick(self) -> str:
-        return self._value
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The token that ``"env:NAME"`` spells."""
+        return cls(name=text)
 
-    def report(self, token: str, error: ProxyError | None) -> None:
-        pass
+    def __post_init__(self) -> None:
+        # What is no name may be a secret pasted after the prefix: it is not repeated.
+        if _VARIABLE.fullmatch(self.name) is None:
+            raise ValueError('"env:" is not followed by the name of an environment variable')
+
+    def __str__(self) -> str:
+        return f"env:{self.name}"
+
+    def resolve(self, environ: Mapping[str, str], directory: str) -> None:
+        if self.name not in environ:
+            raise ValueError(f"the environment variable {self.name} is not set")
+        self.hold(Secret.fit(environ[self.name], f"the environment variable {self.name}"))
+
+
+class Literal(Held):
+    """A credential that stands in the configuration itself: ``"literal:VALUE"``."""
+
+    value: Annotated[Secret, Meta(description="The credential.")]
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The token that ``"literal:VALUE"`` spells."""
+        return cls(value=Secret.fit(text, "the literal"))
+
+    def __str__(self) -> str:
+        return "literal:********"
+
+    def resolve(self, environ: Mapping[str, str], directory: str) -> None:
+        self.hold(self.value)

@@ -104,3 +104,84 @@ def test_what_cannot_be_assembled_is_a_problem(
         "",
         f"llm-proxy: {file}:1: [provider.mine]: cannot be built\n",
     )
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "truncated": (b"[server]\nlisten = [", ":2: is not TOML: "),
+    "a second time the same key": (b"[server]\n[server]\n", ":2: is not TOML: "),
+    "a byte order mark": (b"\xef\xbb\xbf[server]", ":1: starts with a byte order mark"),
+    "utf-16": ("[server]".encode("utf-16"), ":1: is not UTF-8"),
+    "latin-1": ("# ä".encode("latin-1"), ":1: is not UTF-8"),
+    "a null byte": (b"[server]\0", ":1: is not TOML: "),
+    "an unknown section": (b"[servre]", ":1: [servre]: unknown section"),
+    "an unknown key": (b"[server]\nlisen = 1", ":2: [server.lisen]: unknown key"),
+    "a wrong type": (b"[server]\nlisten = 1", ":2: [server.listen]: expected a list"),
+    "a missing variable": (b'[server]\nlisten = "${NONE}"', ":2: [server.listen]: the environment"),
+    "an empty variable": (
+        b'[provider.x]\ntype = "vllm"\nurl = "http://x"\ntoken = "env:EMPTY"',
+        ":4: [provider.x.token]: the environment variable EMPTY is empty",
+    ),
+    "a missing secret": (
+        b'[provider.x]\ntype = "vllm"\nurl = "http://x"\ntoken = "file:none"',
+        ":4: [provider.x.token]: ",
+    ),
+    "a missing program": (
+        b'[provider.x]\ntype = "vllm"\nurl = "http://x"\ntoken = "exec:./none"',
+        ":4: [provider.x.token]: ./none is no program that can be run",
+    ),
+    "a bad URL": (
+        b'[provider.x]\ntype = "vllm"\nurl = "x"',
+        ":3: [provider.x.url]: is not an HTTP URL",
+    ),
+    "a file that includes itself": (b'include = "c.toml"', ":1: [include]: "),
+    "a file to include that is not there": (b'include = "none.toml"', "none.toml: no such file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_a_clear_line(
+    kind: str, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, problem = BAD[kind]
+    file.write_bytes(data)
+    monkeypatch.setenv("EMPTY", "")
+
+    assert main(["check", "-c", str(file)]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    place = str(file) if problem.startswith(":") else f"{file.parent}/"
+    assert err.startswith(f"llm-proxy: {place}{problem}")
+
+
+def test_a_secret_is_read_and_a_program_is_not_run(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file.parent / "key").write_text("canary")
+    trace = file.parent / "trace"
+    file.write_text(
+        '[provider.x]\ntype = "openai"\ntoken = "file:key"\n'
+        f'[provider.y]\ntype = "openai"\ntoken = "exec:touch {trace}"\n'
+        '[[route]]\ntargets = ["x", "y"]'
+    )
+
+    assert main(["check", "-c", str(file)]) == 0
+
+    out, err = capsys.readouterr()
+    assert f'token = "file:{file.parent}/key"' in out
+    assert f'command = ["touch", "{trace}"]' in out
+    assert not trace.exists()
+    assert "canary" not in out + err
+
+
+def test_warnings_about_other_sections_are_told_apart_from_errors(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(FINE + '[processor.unused]\ntype = "parameters"')
+
+    assert main(["check", "-c", str(file)]) == 0
+    assert capsys.readouterr().err == (
+        f"llm-proxy: warning: {file}:3: [processor.unused]: no route uses it\n"
+    )
+    assert main(["check", "-c", str(file), "--strict"]) == 2

@@ -1,12 +1,16 @@
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
+from typing import Literal as OneOf
 
 import msgspec
 import pytest
 from msgspec import Meta
 
-from proxy.config.conversion import Conversion
-from proxy.config.secrets import Secret
+from proxy.config.conversion import SECRET_HINT, Conversion
 from proxy.config.source import parse
+from proxy.token import Secret, Token
+from proxy.tokens.exec import Exec
+from proxy.tokens.static import Env, Literal
 from proxy.units import Duration, Size, parse_duration
 
 
@@ -38,8 +42,9 @@ class Everything(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     wait: Duration = parse_duration("1s")
     longest: Duration | None = None
     room: Size | None = None
-    token: Secret | None = None
-    mode: Literal["on", "off"] = "on"
+    token: Token | None = None
+    spare: tuple[Token, ...] = ()
+    mode: OneOf["on", "off"] = "on"
     words: tuple[str, ...] = ()
     waits: Annotated[list[Duration], Meta(max_length=3)] = []
     either: int | str = 0
@@ -66,7 +71,19 @@ def convert(text: str) -> tuple[Everything | None, list[str]]:
         ('wait = "250ms"', {"wait": Duration(0.25)}),
         ('longest = "0s"', {"longest": Duration(0)}),
         ('room = "64KiB"', {"room": Size(65536)}),
-        ('token = "env:TOKEN"', {"token": Secret("canary", "env:TOKEN")}),
+        ('token = "env:TOKEN"', {"token": Env(name="TOKEN")}),
+        ('token = { type = "env", name = "TOKEN" }', {"token": Env(name="TOKEN")}),
+        ('token = "literal:a:b"', {"token": Literal(value=Secret("a:b"))}),
+        ('token = { type = "literal", value = "a" }', {"token": Literal(value=Secret("a"))}),
+        ("token = \"exec:sh -c 'a b'\"", {"token": Exec(command=("sh", "-c", "a b"))}),
+        (
+            'token = { type = "exec", command = ["sh"], expires = "15m", timeout = "1s" }',
+            {"token": Exec(command=("sh",), expires=Duration(900), timeout=Duration(1))},
+        ),
+        (
+            'spare = ["env:TOKEN", { type = "env", name = "TOKEN" }]',
+            {"spare": (Env(name="TOKEN"), Env(name="TOKEN"))},
+        ),
         ('mode = "off"', {"mode": "off"}),
         ('words = ["a", "b"]', {"words": ("a", "b")}),
         ('words = "a"', {"words": ("a",)}),
@@ -100,7 +117,7 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
         (
             "nmuber = 1",
             "[nmuber]: unknown key (known: needed, text, number, ratio, flag, wait, longest, room, "
-            "token, mode, words, waits, either, part, parts, limits, values, pair; "
+            "token, spare, mode, words, waits, either, part, parts, limits, values, pair; "
             'did you mean "number"?)',
         ),
         ("text = 1", "[text]: expected a string, found an integer"),
@@ -140,11 +157,33 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
         ),
         ("room = []", '[room]: expected a size such as "64KiB" or "32MiB", found a list'),
         ('token = "env:NONE"', "[token]: the environment variable NONE is not set"),
+        ("token = 5", f"[token]: expected {SECRET_HINT}, found an integer"),
+        ('token = "canary"', f"[token]: a secret is not written out (expected {SECRET_HINT})"),
+        ('token = "sk:canary"', f"[token]: a secret is not written out (expected {SECRET_HINT})"),
+        ('token = ""', f"[token]: a secret is not written out (expected {SECRET_HINT})"),
+        ('token = "literal:"', "[token]: the literal is empty"),
+        ('token = "exec:"', "[token]: no program is named"),
+        ("token = 'exec:\"'", "[token]: No closing quotation"),
+        ("token = {}", "[token.type]: is missing (known: env, exec, file, literal)"),
         (
-            "token = 5",
-            '[token]: expected a reference such as "env:OPENAI_API_KEY", or "literal:…", '
-            "found an integer",
+            'token = { type = "enf" }',
+            '[token.type]: unknown token type "enf" '
+            '(known: env, exec, file, literal; did you mean "env"?)',
         ),
+        (
+            'token = { type = "env" }',
+            "[token.name]: is missing: the environment variable",
+        ),
+        ('token = { type = "env", name = "NONE" }', "[token]: the environment variable NONE is"),
+        (
+            'token = { type = "literal", value = "a\\nb" }',
+            "[token.value]: it holds a control character",
+        ),
+        (
+            'token = { type = "env", name = "TOKEN", nmae = "x" }',
+            '[token.nmae]: unknown key (known: name; did you mean "name"?)',
+        ),
+        ('spare = ["env:TOKEN", "env:NONE"]', "[spare.2]: the environment variable NONE is not"),
         ('mode = "ON"', '[mode]: unknown value "ON" (known: on, off; did you mean "on"?)'),
         ("mode = true", '[mode]: expected one of "on", "off", found a boolean'),
         ("words = 5", "[words]: expected a list, found an integer"),
@@ -178,7 +217,9 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
 def test_what_is_wrong_is_said_in_the_words_of_toml(text: str, problem: str) -> None:
     built, problems = convert(text)
 
-    assert problems == [problem]
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
+    assert "canary" not in problems[0]
     assert built is not None
 
 
@@ -241,8 +282,9 @@ def test_only_what_is_wrong_has_failed() -> None:
     assert not into.failed("number")
 
 
-def test_a_literal_secret_is_warned_about() -> None:
-    source = parse('needed = "x"\ntoken = "literal:canary"', "x")
+@pytest.mark.parametrize("token", ['"literal:canary"', '{ type = "literal", value = "canary" }'])
+def test_a_literal_secret_is_warned_about(token: str) -> None:
+    source = parse(f'needed = "x"\ntoken = {token}', "x")
     into = Conversion(source, {})
     into.table(Everything, source.tree, ())
 
@@ -259,3 +301,28 @@ def test_a_type_that_toml_cannot_spell_is_a_problem() -> None:
     into.table(Odd, {"odd": 1}, ())
 
     assert into.problems == ["x:1: [odd]: cannot be configured: TOML has no spelling of complex"]
+
+
+def test_a_token_starts_from_the_folder_of_its_file_and_can_name_its_place(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("canary\n")
+    file = tmp_path / "c.toml"
+    source = parse('needed = "x"\ntoken = "file:key"', str(file))
+    built = Conversion(source, {}).table(Everything, source.tree, ())
+
+    assert built is not None
+    assert built.token is not None
+    assert built.token.pick() == "canary"
+    assert built.token._place == f"{file}:2: [token]"
+    assert str(built.token) == f"file:{tmp_path}/key"
+
+
+def test_what_has_failed_before_is_not_read_again() -> None:
+    source = parse('needed = "x"\nnumber = "y"\nwords = ["a", "b"]', "x")
+    into = Conversion(source, {})
+    into.problem(("number",), "is known to be wrong")
+    into.problem(("words", 0), "is, too")
+    built = into.table(Everything, source.tree, ())
+
+    assert built is not None
+    assert built.words == ("b",)
+    assert len(into.problems) == 2

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.effective import as_tree, render
+from proxy.config.environment import interpolate
 from proxy.config.sections import ProviderConfig, Settings
 from proxy.config.source import parse
 from proxy.config.validation import validate
@@ -24,9 +25,13 @@ connect_timeout = "1500ms"
 [provider."my.own"]
 type = "mock"
 seed = -1
+[provider.kept]
+type = "vllm"
+url = "http://x/v1"
+token = { type = "exec", command = ["sh", "-c", "a b"], expires = "15m" }
 [processor.rules]
 type = "system_prompt"
-text = 'say "hi"\\n'
+text = 'say "hi"\\n $${x} $5'
 [processor.limits]
 type = "parameters"
 drop = ["seed"]
@@ -74,7 +79,16 @@ def test_every_default_is_filled_in_and_spelled_as_in_a_file() -> None:
         "forward_headers": [],
         "connect_timeout": "1500ms",
     }
-    assert tree["processor"]["rules"] == {"type": "system_prompt", "text": 'say "hi"\\n'}
+    assert tree["processor"]["rules"] == {
+        "type": "system_prompt",
+        "text": 'say "hi"\\n $${x} $5',
+    }
+    assert tree["provider"]["kept"]["token"] == {
+        "type": "exec",
+        "command": ["sh", "-c", "a b"],
+        "expires": "15m",
+        "timeout": "10s",
+    }
     assert tree["route"][0]["targets"] == ["openai/gpt-4o", "my.own"]
     assert tree["route"][1]["name"] == "route-2"
     assert tree["global"]["total_timeout"] == "0s"
@@ -109,7 +123,7 @@ def test_a_processor_that_no_section_built_goes_by_its_class() -> None:
 
 @given(
     st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), st.booleans()),
-    st.text(st.characters(codec="utf-8")),
+    st.text(st.characters(codec="utf-8")) | st.text("${a}"),
 )
 def test_any_name_and_any_text_can_be_rendered(names: dict[str, bool], text: str) -> None:
     settings = Settings(
@@ -118,8 +132,10 @@ def test_any_name_and_any_text_can_be_rendered(names: dict[str, bool], text: str
     )
 
     tree = tomllib.loads(render(settings))
+    spelled = as_tree(settings)["processor"]["x"]["text"]
 
+    assert interpolate(spelled, {}) == text
     assert tree.get("provider", {}) == {
-        name: {"type": text, "forward_headers": []} for name in names
+        name: {"type": spelled, "forward_headers": []} for name in names
     }
-    assert tree["processor"]["x"]["text"] == text
+    assert tree["processor"]["x"]["text"] == spelled

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from proxy.config.load import Loaded, Overrides, load
-from proxy.config.sections import ProviderConfig, RouteConfig, TargetConfig
+from proxy.config.sections import MockConfig, ProviderConfig, RouteConfig, TargetConfig
 from proxy.errors import ConfigError
 
 MOCK = '[provider.mine]\ntype = "mock"\n'
@@ -40,7 +40,7 @@ def test_the_key_of_openai_is_openai() -> None:
     assert configuration.default == "openai"
     provider = configuration.settings.provider["openai"]
     assert isinstance(provider, ProviderConfig)
-    assert repr(provider.token) == "Secret(env:OPENAI_API_KEY)"
+    assert str(provider.token) == "env:OPENAI_API_KEY"
 
 
 def test_an_empty_key_is_none() -> None:
@@ -120,6 +120,87 @@ def test_a_folder_called_like_the_default_is_not_passed_over(folder: Path) -> No
 
 def test_kubernetes_variables_for_a_service_of_our_name_mean_nothing() -> None:
     assert loaded(LLM_PROXY_PORT="tcp://10.0.0.1:80").origin == "built-in defaults"
+
+
+def test_flags_win_over_the_environment_the_environment_over_files_and_files_over_defaults(
+    folder: Path,
+) -> None:
+    (folder / "config.toml").write_text(
+        'include = "more.toml"\n'
+        + MOCK
+        + '[global]\nidle_timeout = "1s"\nsend_timeout = "1s"\n[monitoring.log]\nlevel = "info"'
+    )
+    (folder / "more.toml").write_text('[server]\nadmin_listen = "127.0.0.1:1"')
+    configuration = loaded(
+        overrides=Overrides(log_level="error"),
+        LLM_PROXY__GLOBAL__IDLE_TIMEOUT="2s",
+        LLM_PROXY__MONITORING__LOG__LEVEL="debug",
+        LLM_PROXY__PROVIDER__MINE__TTFT="${TTFT}",
+        TTFT="7ms",
+    )
+    settings = configuration.settings
+
+    provider = settings.provider["mine"]
+    assert isinstance(provider, MockConfig)
+    assert provider.ttft == "7ms"
+    assert settings.monitoring.log.level == "error"
+    assert settings.global_.idle_timeout == 2.0
+    assert settings.global_.send_timeout == 1.0
+    assert settings.global_.connect_timeout == 5.0
+    assert settings.server.admin_listen == "127.0.0.1:1"
+    assert configuration.source.names == ["config.toml", "more.toml"]
+    assert configuration.at("global", "idle_timeout").startswith("LLM_PROXY__GLOBAL__IDLE_TIMEOUT")
+
+
+def test_a_provider_may_stand_in_an_included_file(folder: Path) -> None:
+    (folder / "config.toml").write_text('include = "more.toml"')
+    (folder / "more.toml").write_text(MOCK)
+
+    assert loaded().default is None
+
+
+def test_the_provider_of_the_environment_can_be_overridden() -> None:
+    configuration = loaded(OPENAI_API_KEY="canary", LLM_PROXY__PROVIDER__OPENAI__TOTAL_TIMEOUT="1m")
+
+    assert configuration.default == "openai"
+    assert configuration.settings.provider["openai"].total_timeout == 60.0
+
+
+def test_problems_of_variables_and_of_files_are_told_together(folder: Path) -> None:
+    (folder / "config.toml").write_text(
+        'include = ["b.toml", "a.toml"]\n[provider.mine]\ntype = "mock"\nttft = "${NONE}"\nx = 1'
+    )
+    (folder / "a.toml").write_text("[global]\nidle_timeout = 1")
+    (folder / "b.toml").write_text("\n\n[servre]")
+
+    with pytest.raises(ConfigError) as raised:
+        loaded(LLM_PROXY__NONE="x", LLM_PROXY__MONITORING__METRICS="maybe")
+    problems = [problem.partition(" (")[0] for problem in raised.value.problems]
+
+    assert problems == [
+        "LLM_PROXY__NONE: unknown section",
+        "LLM_PROXY__MONITORING__METRICS: [monitoring.metrics]: expected true or false, found a "
+        "string",
+        "config.toml:4: [provider.mine.ttft]: the environment variable NONE is not set",
+        "config.toml:5: [provider.mine.x]: unknown key",
+        "b.toml:3: [servre]: unknown section",
+        "a.toml:2: [global.idle_timeout]: 1 has no unit",
+    ]
+
+
+def test_a_variable_alone_that_is_wrong_is_a_problem() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(LLM_PROXY__SERVER__LISTEN="")
+
+    assert raised.value.problems == [
+        "LLM_PROXY__SERVER__LISTEN: is empty (unset it, or give it a value)"
+    ]
+
+
+def test_a_glob_without_files_is_a_warning(folder: Path) -> None:
+    (folder / "config.toml").write_text('include = "conf.d/*.toml"')
+
+    assert loaded().warnings == ['config.toml:1: [include]: "conf.d/*.toml" matches no file']
 
 
 def test_flags_win_over_the_file(folder: Path) -> None:

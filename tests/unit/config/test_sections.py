@@ -3,6 +3,7 @@ import pytest
 
 from proxy.config import sections
 from proxy.config.sections import (
+    Document,
     GlobalConfig,
     LogConfig,
     MockConfig,
@@ -28,6 +29,7 @@ ALL = [
 
 def test_all_sections_are_looked_at() -> None:
     assert set(ALL) == {
+        Document,
         GlobalConfig,
         LogConfig,
         MockConfig,
@@ -70,6 +72,9 @@ def test_a_key_is_known_by_its_spelling_in_the_file() -> None:
         "security",
         "monitoring",
     ]
+    assert list(keys(Document)) == ["include", *keys(Settings)]
+    assert keys(RouteConfig)["path"].example == "/v1/chat/completions"
+    assert keys(RouteConfig)["usage"].example is None
     assert keys(Settings)["provider"].default == {}
     assert keys(RouteConfig)["targets"].required
     assert not keys(RouteConfig)["name"].required

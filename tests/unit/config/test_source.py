@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.source import Source, bare_or_quoted, parse, quote, read
+from proxy.config.source import Place, Source, bare_or_quoted, parse, quote, read
 from proxy.errors import ConfigError
 
 
@@ -40,7 +41,7 @@ def test_what_is_no_toml_is_told_with_its_line(text: str, problem: str) -> None:
 @given(st.text(max_size=60) | st.text('ab="[]{}.,\n#', max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        problems = [parse(text, "x.toml").place(())]
+        problems = [str(parse(text, "x.toml").place(()))]
     except ConfigError as error:
         problems = error.problems
 
@@ -50,11 +51,63 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_a_path_has_the_place_of_the_nearest_table_that_is_written() -> None:
     source = parse("[a]\nb = [1,\n2]\n[c]\n", "x.toml")
 
-    assert source.place(("a", "b")) == "x.toml:2"
-    assert source.place(("a", "b", 1)) == "x.toml:3"
-    assert source.place(("a", "missing", "x")) == "x.toml:1"
-    assert source.place(("missing",)) == "x.toml"
-    assert [source.line(path) for path in [("a", "b", 1), ("missing",)]] == [3, 0]
+    assert source.place(("a", "b")) == Place("x.toml", 2)
+    assert source.place(("a", "b", 1)) == Place("x.toml", 3)
+    assert source.place(("a", "missing", "x")) == Place("x.toml", 1)
+    assert source.place(("missing",)) == Place("x.toml")
+    assert [str(source.place(path)) for path in [("a", "b"), ()]] == ["x.toml:2", "x.toml"]
+
+
+def test_places_are_in_the_order_of_a_reader() -> None:
+    source = parse("b = 1\na = 1\n", "x.toml")
+    source.add(parse("c = 1\n", "a.toml"))
+    source.set(("d",), 1, "--flag")
+
+    assert sorted("abcd", key=lambda key: source.order((key,))) == ["d", "b", "a", "c"]
+
+
+def test_relative_paths_start_from_the_folder_of_the_file_that_names_them(tmp_path: Path) -> None:
+    source = parse("a = 1", str(tmp_path / "x.toml"))
+    source.add(parse("b = 1", str(tmp_path / "conf.d" / "y.toml")))
+    source.set(("c",), 1, "LLM_PROXY__C")
+
+    assert source.directory(("a",)) == str(tmp_path)
+    assert source.directory(("b",)) == str(tmp_path / "conf.d")
+    assert source.directory(("c",)) == os.getcwd()
+
+
+def test_two_sources_are_put_together() -> None:
+    one = parse('[s]\na = 1\n[[r]]\nname = "x"\n[t.u]\nv = 1\n', "1")
+    other = parse("[s]\nb = 2\n[[r]]\nl = [1, 2]\n[[r]]\n[t]\nw.x = 1\n", "2")
+
+    assert one.add(other) == []
+    assert one.tree == {
+        "s": {"a": 1, "b": 2},
+        "r": [{"name": "x"}, {"l": [1, 2]}, {}],
+        "t": {"u": {"v": 1}, "w": {"x": 1}},
+    }
+    assert one.at(("s", "a")) == "1:2: [s.a]"
+    assert one.at(("s", "b")) == "2:2: [s.b]"
+    assert one.at(("r", 0, "name")) == "1:4: [r.x.name]"
+    assert one.at(("r", 1, "l", 1)) == "2:4: [r.2.l.2]"
+    assert one.at(("r", 2)) == "2:5: [r.3]"
+    assert one.names == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "problem"),
+    [
+        ("a = 1", "a = 1", "2:1: [a]: is set already, at 1:1"),
+        ("a = [1]", "a = [2]", "2:1: [a]: is set already, at 1:1"),
+        ("a = []", "a = []", "2:1: [a]: is set already, at 1:1"),
+        ("[a]", "[[a]]", "2:1: [a]: is set already, at 1:1"),
+        ("a.b.c = 1", "[a.b]\nc = {}", "2:2: [a.b.c]: is set already, at 1:1"),
+    ],
+)
+def test_what_two_sources_say_both_is_told_with_both_places(
+    one: str, other: str, problem: str
+) -> None:
+    assert parse(one, "1").add(parse(other, "2")) == [problem]
 
 
 def test_an_element_goes_by_its_name_or_by_its_position_from_1() -> None:
@@ -106,7 +159,7 @@ def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
     source = read(str(file))
 
     assert (source.tree, source.name) == ({"ä": 1, "b": 2}, str(file))
-    assert source.place(("b",)) == f"{file}:2"
+    assert source.place(("b",)) == Place(str(file), 2)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +190,60 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as raised:
             read(name)
         assert raised.value.problems == [problem]
+
+
+def test_a_file_without_end_is_told() -> None:
+    with pytest.raises(ConfigError) as raised:
+        read("/dev/zero")
+
+    assert raised.value.problems == ["/dev/zero: cannot be read: it is larger than 16 MiB"]
+
+
+def changing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Have a file look changed after each of its first readings."""
+    stats = os.fstat
+    left = 2 * times
+
+    def fstat(descriptor: int) -> os.stat_result:
+        nonlocal left
+        left -= 1
+        found = stats(descriptor)
+        if left < 0:
+            return found
+        return os.stat_result((*found[:6], left, *found[7:]))
+
+    monkeypatch.setattr(os, "fstat", fstat)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("a = 1")
+    changing(monkeypatch, 3)
+
+    assert read(str(file)).tree == {"a": 1}
+
+
+def test_a_file_that_never_stays_the_same_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("a = 1")
+    changing(monkeypatch, 99)
+
+    with pytest.raises(ConfigError) as raised:
+        read(str(file))
+    assert raised.value.problems == [f"{file}: cannot be read: it changes while it is read"]
+
+
+def test_a_pipe_can_be_read() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"a = 1")
+    os.close(writer)
+
+    assert read(f"/dev/fd/{reader}").tree == {"a": 1}
+    os.close(reader)
 
 
 def test_a_file_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

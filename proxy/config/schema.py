@@ -1,0 +1,127 @@
+"""The configuration as a JSON Schema, for the editors that complete and check TOML with one.
+
+Only what draft 4 and its successors have in common is used, and no ``$ref``: taplo and tombi read
+it, and every validator.
+"""
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from proxy.config.effective import plain_value
+from proxy.config.kinds import CONTRACTS, is_struct, item, plain, union
+from proxy.config.sections import Document, Key, ProviderConfig, keys, metas
+from proxy.provider import presets
+from proxy.registry import find, names
+from proxy.token import Secret, Token
+from proxy.units import Duration, Size
+
+Schema = dict[str, Any]
+
+_VARIABLE = r"\$\{"
+"""What a string holds that says nothing yet of what it will be."""
+_PATTERNS = {
+    Duration: rf"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h|d)$|{_VARIABLE}",
+    Size: rf"^[0-9]+(B|KiB|MiB|GiB|KB|MB|GB)$|{_VARIABLE}",
+}
+_SIMPLE = {str: "string", Secret: "string", int: "integer", float: "number", bool: "boolean"}
+_CONSTRAINTS = {
+    "string": {"min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"},
+    "array": {"min_length": "minItems", "max_length": "maxItems"},
+    "integer": {"ge": "minimum", "le": "maximum"},
+    "number": {"ge": "minimum", "le": "maximum"},
+}
+
+
+def schema() -> Schema:
+    """The schema of a whole file, with every component that is installed."""
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "llm-proxy"}
+    return head | _table(Document)
+
+
+def summary(struct: type[msgspec.Struct]) -> str:
+    """What a table is for, in the first paragraph of its struct's documentation."""
+    text = " ".join((struct.__doc__ or "").split("\n\n")[0].split())
+    text = text.rpartition("``: ")[2].replace("``", "`")
+    return text[:1].upper() + text[1:]
+
+
+def _table(struct: type[msgspec.Struct], called: list[str] | None = None) -> Schema:
+    """A table with the keys of a struct; `called` is what its key `type` says."""
+    known = keys(struct)
+    properties = {name: _key(about) for name, about in known.items()}
+    required = [name for name, about in known.items() if about.required]
+    if called is not None:
+        about = {"description": "What it is."} | properties.get("type", {})
+        properties = properties | {"type": about | {"type": "string", "enum": called}}
+        required = ["type", *(name for name in required if name != "type")]
+    table: Schema = {"type": "object", "description": summary(struct), "properties": properties}
+    if required:
+        table["required"] = required
+    return table | {"additionalProperties": False}
+
+
+def _key(about: Key) -> Schema:
+    form = _kind(about.type)
+    description = " ".join(filter(None, (about.description, form.pop("description", ""))))
+    described = {"description": description} | form
+    if about.required or is_struct(plain(about.type)):
+        return described
+    default = plain_value(about.default)
+    return described if default in (None, [], {}, "") else described | {"default": default}
+
+
+def _kind(annotated: Any) -> Schema:
+    """What spells a type, with what its annotation allows of it."""
+    kind = plain(annotated)
+    if kind in CONTRACTS:
+        return _any_of(_components(kind))
+    if len(union(kind)) > 1:
+        return _any_of([_kind(member) for member in union(kind)])
+    if is_struct(kind):
+        table = _table(kind, _presets() if kind is ProviderConfig else None)
+        return _any_of([{"type": "string"}, table]) if hasattr(kind, "from_text") else table
+    if get_origin(kind) is Literal:
+        words = {"type": "string", "enum": list(get_args(kind))}
+        # A single word is what tells this table from others: no variable stands for it.
+        either = [{"type": "string", "pattern": _VARIABLE}] if len(get_args(kind)) > 1 else []
+        return _any_of([words, *either])
+    if get_origin(kind) is dict:
+        return {"type": "object", "additionalProperties": _kind(get_args(kind)[1])}
+    if (of := item(kind)) is not None:
+        element = _kind(of)
+        array = _constrained({"type": "array", "items": element}, annotated)
+        # Wherever a list is expected, one string stands for a list of it.
+        one = [form for form in element.get("anyOf", [element]) if form.get("type") == "string"]
+        return _any_of([array, *one])
+    if kind in _PATTERNS:
+        return {"type": "string", "pattern": _PATTERNS[kind]}
+    return _constrained({"type": _SIMPLE[kind]}, annotated) if kind in _SIMPLE else {}
+
+
+def _components(contract: type) -> list[Schema]:
+    """The members of a family, each as a table that names it; tokens as references, too."""
+    family = CONTRACTS[contract]
+    known = names(family)
+    tables = [_table(find(family, name), [name]) for name in known]
+    if contract is not Token:
+        return tables
+    short = "|".join(name for name in known if hasattr(find(family, name), "from_text"))
+    return [{"type": "string", "pattern": f"^({short}):|{_VARIABLE}"}, *tables]
+
+
+def _presets() -> list[str]:
+    """The types of providers that are no struct of their own."""
+    return [name for name in presets() if name != "mock"]
+
+
+def _any_of(forms: list[Schema]) -> Schema:
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
+
+
+def _constrained(described: Schema, annotated: Any) -> Schema:
+    for meta in metas(annotated):
+        for name, spelled in _CONSTRAINTS.get(described["type"], {}).items():
+            if (limit := getattr(meta, name)) is not None:
+                described[spelled] = limit
+    return described

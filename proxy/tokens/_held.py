@@ -1,0 +1,47 @@
+"""What tokens share that are one value at a time, wherever it comes from."""
+
+import logging
+
+from proxy.errors import BadCredentials, ProxyError
+from proxy.token import Secret, Token
+
+MAX_BYTES = 64 << 10
+"""Of a credential: nobody's is longer, and no server takes a header that is."""
+
+log = logging.getLogger("proxy")
+
+
+class Held(Token):
+    """A token that holds a credential; who is of this kind gets it, and gets it anew."""
+
+    def hold(self, secret: Secret) -> None:
+        """Give this one to whoever asks from now on."""
+        self._secret = secret
+
+    def holds(self, secret: Secret) -> bool:
+        """Whether it is this one that is given now."""
+        return bool(self._secret == secret)
+
+    def pick(self) -> str:
+        try:
+            return self._secret.reveal()
+        except AttributeError:
+            raise BadCredentials("the proxy has no credentials for the provider") from None
+
+    def report(self, token: str, error: ProxyError | None) -> None:
+        pass
+
+
+def secret_of(data: bytes, what: str) -> Secret:
+    """The credential that a file or a program's output is, without a last line break.
+
+    Raises ValueError, without a trace of it, that calls it `what`.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{what} is larger than {MAX_BYTES >> 10} KiB")
+    data = data.removesuffix(b"\r\n" if data.endswith(b"\r\n") else b"\n")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{what} is not UTF-8") from None
+    return Secret.fit(text, what)

@@ -1,0 +1,266 @@
+"""What the fault tests share: a proxy before one scripted provider, and a look at what is left."""
+
+import asyncio
+import gc
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import pytest
+
+from proxy.downstream import Downstream
+from proxy.exchange import Exchange
+from proxy.testing import ProxyURL, RawClient, Script, Upstream, request, serve
+from proxy.upstream import UpstreamConnection
+
+CHAT = "/v1/chat/completions"
+SETTLE_SECONDS = 3.0
+
+_CONFIG = """
+{server}
+[provider.fake]
+type = "openai_compatible"
+url = "{upstream}/v1"
+{provider}
+[[route]]
+name = "chat"
+targets = ["fake"]
+{route}
+[[route]]
+name = "other"
+path = ["/v1/files", "/v1/files/*"]
+targets = ["fake"]
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response as a client has it."""
+
+    status: int
+    fields: dict[str, str]
+    body: bytes
+    whole: bool
+    """It came to its end; False: the client sees that there should be more."""
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error that it says, which has OpenAI's shape."""
+        return read_error(self.body)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A proxy, and the provider that it sends everything to."""
+
+    url: ProxyURL
+    upstream: Upstream
+
+    def client(self, *, timeout: float = 10.0, receive_buffer: int | None = None) -> RawClient:
+        """A connection to the proxy, to be opened by `async with`."""
+        return RawClient(self.url, timeout=timeout, receive_buffer=receive_buffer)
+
+    async def ask(self, raw: bytes, *, method: str = "POST") -> Answer:
+        """Send the bytes of one request on a connection of its own; the response to it."""
+        async with self.client() as client:
+            await client.send(raw)
+            return await read_answer(client, method)
+
+    async def chat(self, *, stream: bool = False, **fields: object) -> Answer:
+        """Ask for a chat completion."""
+        return await self.ask(chat(stream=stream, **fields))
+
+    async def line(self) -> dict[str, Any]:
+        """The log line of the one exchange that there was."""
+        [line] = await self.lines(1)
+        return line
+
+    async def lines(self, count: int) -> list[dict[str, Any]]:
+        """The log lines of all exchanges, of which there are so many."""
+        await until(lambda: len(self.url.exchanges) >= count)
+        lines = self.url.exchanges
+        assert len(lines) == count, lines
+        return lines
+
+    async def refused(self, answer: Answer, status: int, code: str, **said: str) -> None:
+        """Check that the client, and the log in one line, were told of an error.
+
+        `said`: what the error object says beyond its code.
+        """
+        assert answer.whole
+        error = answer.error
+        assert (answer.status, error["code"]) == (status, said.pop("code", code))
+        assert answer.fields["content-type"] == "application/json"
+        assert answer.fields["x-llm-proxy-error"] == code
+        for name, value in said.items():
+            assert value in str(error[name]), error
+        line = await self.line()
+        assert (line["status"], line["error"]) == (status, code)
+        assert line["request_id"] == answer.fields["x-llm-proxy-request-id"]
+
+    async def broke(self, answer: Answer, sent: bytes, code: str) -> None:
+        """Check that a stream that began with `sent` ended in an error event, and then broke."""
+        assert answer.status == 200
+        assert not answer.whole
+        assert answer.body.startswith(sent)
+        *_, event, rest = answer.body[len(sent) :].split(b"\n\n")
+        assert rest == b""
+        assert event.startswith(b"data: ")
+        assert read_error(event.removeprefix(b"data: "))["code"] == code
+        line = await self.line()
+        assert (line["status"], line["error"], line["phase"]) == (200, code, "streaming")
+
+
+class Scenes(Protocol):
+    """Makes scenes."""
+
+    def __call__(
+        self,
+        *scripts: Script,
+        server: str = "",
+        provider: str = "",
+        route: str = "",
+        at: str | None = None,
+    ) -> AbstractAsyncContextManager[Scene]:
+        """A proxy with these lines of configuration, before a provider that plays the scripts.
+
+        `server` stands at the top, `provider` and `route` in the sections of their names. `at`
+        is where the provider is instead. When the block ends, nothing of what happened may be
+        left.
+        """
+
+
+@pytest.fixture
+def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
+    """Scenes; at the test's end the program must not have complained in its log."""
+
+    @asynccontextmanager
+    async def make(
+        *scripts: Script,
+        server: str = "",
+        provider: str = "",
+        route: str = "",
+        at: str | None = None,
+    ) -> AsyncIterator[Scene]:
+        # What exists now is not looked at again, so that a look at what is left is quick.
+        gc.freeze()
+        try:
+            async with Upstream(*scripts) as upstream:
+                config = _CONFIG.format(
+                    server=server, upstream=at or upstream.url, provider=provider, route=route
+                )
+                async with serve(config) as url:
+                    before = asyncio.all_tasks()
+                    made = Scene(url, upstream)
+                    yield made
+                    await check_leftovers(made, before)
+        finally:
+            gc.unfreeze()
+
+    yield make
+    complaints = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert not complaints
+
+
+async def check_leftovers(scene: Scene, before: set[asyncio.Task[Any]]) -> None:
+    """Check that once the clients have left, no exchange costs anything any more."""
+    app, upstream = scene.url.app, scene.upstream
+
+    def is_idle(one: object) -> bool:
+        return isinstance(one, UpstreamConnection) and one.usable
+
+    def idle() -> int:
+        return sum(map(len, app._transport._idle.values()))
+
+    def tasks() -> list[str]:
+        # Each connection that the provider still has open is a task of the test's own.
+        names = [task.get_name() for task in asyncio.all_tasks() - before]
+        return [name for name in names if not name.startswith("upstream connection ")]
+
+    def watched() -> list[object]:
+        return [one for one in app._sweep._watched if not is_idle(one)]
+
+    def left() -> dict[str, object]:
+        return {
+            "running": list(app.pipeline.running),
+            "client connections": len(open_connections(scene)),
+            "upstream connections in use": upstream.open_connections - idle(),
+            "tasks": tasks(),
+            "watched by the sweep": watched(),
+        }
+
+    await until(lambda: not any(left().values()))
+    assert not any(left().values()), left()
+
+    def held() -> list[object]:
+        gc.collect()
+        kinds = (Exchange, Downstream, UpstreamConnection)
+        return [o for o in gc.get_objects() if isinstance(o, kinds) and not is_idle(o)]
+
+    await until(lambda: not held())
+    assert not held()
+
+
+def open_connections(scene: Scene) -> list[asyncio.Transport]:
+    """The connections that clients have to the proxy."""
+    server = scene.url.app._server
+    assert server is not None
+    fronts = [front.transport for front in server._fronts if front.transport is not None]
+    return [*fronts, *server._web._connections.values()]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, but not for ever: what is asserted behind it says what was wrong."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while not condition() and time.monotonic() < end:
+        await asyncio.sleep(0.005)
+
+
+async def read_answer(client: RawClient, method: str = "POST") -> Answer:
+    """Read a response to its end, be that good or bad."""
+    head = await client.read_head(method)
+    body = await client.read_body()
+    fields = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+    return Answer(head.status, fields, body, client.clean_end)
+
+
+def read_error(body: bytes) -> dict[str, Any]:
+    """The error in a body of OpenAI's shape: what its SDKs read, and nothing else."""
+    found = msgspec.json.decode(body)
+    assert list(found) == ["error"]
+    error: dict[str, Any] = found["error"]
+    assert list(error) == ["message", "type", "param", "code"]
+    assert error["message"]
+    assert isinstance(error["message"], str)
+    assert "Traceback" not in error["message"]
+    return error
+
+
+def chat(*, stream: bool = False, **fields: object) -> bytes:
+    """The bytes of a request for a chat completion."""
+    return request(CHAT, {"model": "m", "messages": [], "stream": stream, **fields})
+
+
+@contextmanager
+def deaf() -> Iterator[str]:
+    """The URL of a listener whose queue is full: the kernel answers no attempt to connect."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        host, port = listener.getsockname()
+        waiting = []
+        for _ in range(8):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex((host, port))
+            waiting.append(one)
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            for one in waiting:
+                one.close()

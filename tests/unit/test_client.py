@@ -1,0 +1,234 @@
+"""Attempts over a route's targets, with a transport that carries nothing anywhere."""
+
+import pytest
+
+from proxy.client import Client
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.errors import BadRequest, ConnectFailed, ProviderBroke, ProviderTimeout, ProxyError
+from proxy.exchange import Exchange, Origin
+from proxy.provider import Provider
+from proxy.router import Route, Target
+from proxy.url import Address, Url, parse_address
+from tests.unit.conftest import (
+    NO_TIMEOUTS,
+    CountingToken,
+    Request,
+    Transport,
+    Upstream,
+    exchange_of,
+    provider,
+)
+
+CHAT = OpenAIChat()
+
+
+class Told(Url):
+    """A URL that remembers how its requests fared."""
+
+    def __post_init__(self) -> None:
+        self.reports: list[ProxyError | None] = []
+
+    def pick(self) -> Address:
+        return parse_address("http://told:1/v1")
+
+    def report(self, address: Address, error: ProxyError | None) -> None:
+        assert address == self.pick()
+        self.reports.append(error)
+
+
+def route(*targets: tuple[Provider, str | None], usage: str = "auto") -> Route:
+    return Route(
+        "it",
+        paths=None,
+        models=None,
+        processors=(),
+        targets=tuple(Target(who, model, NO_TIMEOUTS) for who, model in targets),
+        usage=usage,
+    )
+
+
+async def send(
+    transport: Transport,
+    route: Route,
+    body: bytes = b'{"model":"m"}',
+    *,
+    counts_usage: bool = True,
+    exchange: Exchange | None = None,
+) -> tuple[Target, object, bool]:
+    client = Client(transport, counts_usage=counts_usage)
+    return await client.send(exchange or exchange_of(), route, CHAT, CHAT.parse(body))
+
+
+async def test_the_first_target_answers_and_is_known() -> None:
+    answer, exchange = Upstream(), exchange_of()
+    transport = Transport(answer)
+    who = route((provider("a", token=CountingToken()), None), (provider("b"), None))
+    target, upstream, strip = await send(transport, who, exchange=exchange)
+
+    assert (target, upstream, strip) == (who.targets[0], answer, False)
+    assert (exchange.provider, exchange.model, exchange.attempts) == ("a", "m", 1)
+    assert exchange.target_model == ""
+    [final] = transport.sent
+    assert final.body == b'{"model":"m"}'
+    assert b"authorization: Bearer sk-1\r\n" in final.head
+    assert final.origin == Origin("http", "a", 8000)
+
+
+async def test_another_target_is_tried_where_no_connection_could_be_made() -> None:
+    first, second, exchange = Told(), Told(), exchange_of()
+    refused, answer = ConnectFailed("refused"), Upstream()
+    transport = Transport(refused, answer)
+    who = route((provider("a", url=first), "x"), (provider("b", url=second), None))
+    target, upstream, _ = await send(transport, who, exchange=exchange)
+
+    assert (target, upstream) == (who.targets[1], answer)
+    assert (exchange.provider, exchange.model, exchange.attempts) == ("b", "m", 2)
+    assert exchange.target_model == ""
+    assert [final.body for final in transport.sent] == [b'{"model":"x"}', b'{"model":"m"}']
+    assert first.reports == [refused]
+
+
+@pytest.mark.parametrize("error", [ProviderBroke("reset"), ProviderTimeout("slow")])
+async def test_what_a_provider_may_have_heard_is_not_said_twice(error: ProxyError) -> None:
+    transport, exchange = Transport(error, Upstream()), exchange_of()
+    with pytest.raises(type(error)):
+        await send(
+            transport, route((provider("a"), None), (provider("b"), None)), exchange=exchange
+        )
+
+    assert len(transport.sent) == exchange.attempts == 1
+    assert exchange.provider == "a"
+
+
+async def test_the_last_targets_error_is_told() -> None:
+    last = ConnectFailed("last")
+    transport, exchange = Transport(ConnectFailed("first"), last), exchange_of()
+    with pytest.raises(ConnectFailed) as raised:
+        await send(
+            transport, route((provider("a"), None), (provider("b"), None)), exchange=exchange
+        )
+
+    assert raised.value is last
+    assert exchange.attempts == 2
+
+
+async def test_what_is_no_error_of_ours_is_not_tried_again() -> None:
+    transport = Transport(LookupError("a bug"), Upstream())
+    with pytest.raises(LookupError):
+        await send(transport, route((provider("a"), None), (provider("b"), None)))
+
+    assert len(transport.sent) == 1
+
+
+async def test_each_target_is_asked_for_its_own_model_and_nothing_of_it_is_left() -> None:
+    body = b'{"model":"m", "stream":true, "x": 1.0}'
+    transport = Transport(ConnectFailed("x"), ConnectFailed("x"), Upstream())
+    who = route(
+        (provider("a", stream_usage=True), "model-a"),
+        (provider("b"), None),
+        (provider("c"), "model-c"),
+    )
+    _, _, strip = await send(transport, who, body)
+
+    asked = b'"stream_options":{"include_usage":true}'
+    assert [final.body for final in transport.sent] == [
+        b'{"model":"model-a","stream":true,"x":1.0,' + asked + b"}",
+        body,
+        b'{"model":"model-c","stream":true,"x":1.0}',
+    ]
+    assert not strip, "the chunk that another target was asked for is not to be taken out"
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+async def test_a_body_that_needs_no_change_keeps_its_bytes(targets: int) -> None:
+    body = b'{ "model" : "m" }'
+    transport = Transport(Upstream())
+    await send(transport, route(*[(provider("a"), "m")] * targets), body)
+
+    assert transport.sent[0].body == body
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts", "takes", "asked"),
+    [
+        ("auto", True, True, True),
+        ("auto", False, True, False),
+        ("auto", True, False, False),
+        ("always", False, False, True),
+        ("never", True, True, False),
+    ],
+)
+async def test_usage_is_asked_for_where_it_is_wanted_and_understood(
+    usage: str, counts: bool, takes: bool, asked: bool
+) -> None:
+    transport = Transport(Upstream())
+    who = route((provider("a", stream_usage=takes), None), usage=usage)
+    _, _, strip = await send(transport, who, b'{"model":"m","stream":true}', counts_usage=counts)
+
+    assert strip is asked
+    assert (b"include_usage" in bytes(transport.sent[0].body)) is asked  # type: ignore[arg-type]
+
+
+async def test_a_client_that_asked_for_usage_itself_is_not_spared_it() -> None:
+    body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+    transport = Transport(Upstream())
+    _, _, strip = await send(transport, route((provider("a", stream_usage=True), None)), body)
+
+    assert not strip
+    assert transport.sent[0].body == body
+
+
+async def test_a_model_that_nobody_names_is_nobodys() -> None:
+    exchange, transport = exchange_of(), Transport(Upstream())
+    parsed = CHAT.parse(b'{"model":"m"}')
+    parsed.model = None
+    who = route((provider("a"), None))
+    await Client(transport, counts_usage=False).send(exchange, who, CHAT, parsed)
+
+    assert exchange.model == ""
+
+
+async def pass_on(transport: Transport, request: Request) -> Exchange:
+    exchange = exchange_of(request)
+    who = route((provider("a"), "ignored"), (provider("b"), None))
+    target, _ = await Client(transport, counts_usage=True).pass_on(exchange, who)
+    assert target is who.targets[0]
+    return exchange
+
+
+async def test_what_passes_on_goes_to_the_first_target_as_it_comes() -> None:
+    transport = Transport(Upstream())
+    exchange = await pass_on(transport, Request(b"12345", path="/v1/files", query="a=b"))
+
+    [final] = transport.sent
+    assert final.head.startswith(b"POST /v1/files?a=b HTTP/1.1\r\n")
+    assert not isinstance(final.body, bytes)
+    assert [chunk async for chunk in final.body] == [b"12345"]
+    assert final.length == 5
+    assert (exchange.provider, exchange.model) == ("a", "")
+
+
+async def test_what_has_no_body_passes_on_without_one() -> None:
+    transport = Transport(Upstream())
+    await pass_on(transport, Request(b"", method="GET"))
+
+    assert (transport.sent[0].body, transport.sent[0].length) == (b"", 0)
+
+
+async def test_what_passes_on_is_tried_once() -> None:
+    transport = Transport(ConnectFailed("refused"), Upstream())
+    with pytest.raises(ConnectFailed):
+        await pass_on(transport, Request(b"12345"))
+
+    assert len(transport.sent) == 1
+
+
+async def test_a_body_that_breaks_while_it_passes_is_the_clients_fault() -> None:
+    transport = Transport(Upstream())
+    await pass_on(transport, Request(BadRequest("broken framing")))
+    [final] = transport.sent
+
+    assert final.length is None
+    assert not isinstance(final.body, bytes)
+    with pytest.raises(BadRequest):
+        await anext(final.body)

@@ -1,0 +1,179 @@
+"""Which header fields pass in either direction, and which ids are sane."""
+
+import pytest
+
+from proxy.headers import (
+    CREDENTIALS,
+    HOP_BY_HOP,
+    NEVER_FORWARDED,
+    STREAM_FIELDS,
+    Forwarding,
+    line,
+    request_id,
+    returned,
+)
+
+
+@pytest.mark.parametrize("asked", ["a", "9-x", "req_1.2:3/4+5=6@7", "x" * 128])
+def test_a_sane_id_is_kept(asked: str) -> None:
+    assert request_id(asked) == asked
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None,
+        "",
+        "x" * 129,
+        "-a",
+        ".a",
+        "a b",
+        "a\n",
+        'a"',
+        "a\\b",
+        "é",
+        "a,b",
+        "a;b",
+        "<a>",
+        "a\x00",
+    ],
+)
+def test_any_other_is_replaced_by_one_of_ours(asked: str | None) -> None:
+    one, two = request_id(asked), request_id(asked)
+
+    assert one != two
+    for made in (one, two):
+        assert len(made) == 32
+        assert set(made) <= set("0123456789abcdef")
+
+
+def test_a_provider_gets_what_is_meant_for_it_as_it_was_spelled() -> None:
+    fields = (
+        (b"Host", b"proxy"),
+        (b"Accept", b"*/*"),
+        (b"Content-Type", b"application/json"),
+        (b"OPENAI-Organization", b"org"),
+        (b"x-stainless-retry-count", b"0"),
+        (b"X-Other", b"1"),
+        (b"anthropic-beta", b"a"),
+        (b"anthropic-beta", b"b\xff"),
+        (b"TraceParent", b"00-1"),
+    )
+
+    assert Forwarding().block(fields) == (
+        b"Accept: */*\r\nContent-Type: application/json\r\nOPENAI-Organization: org\r\n"
+        b"x-stainless-retry-count: 0\r\nanthropic-beta: a\r\nanthropic-beta: b\xff\r\n"
+        b"TraceParent: 00-1\r\n"
+    )
+
+
+def test_a_configuration_adds_names_and_globs_in_any_case() -> None:
+    forwarding = Forwarding(("X-Mine", "x-mock-*"))
+    fields = ((b"x-mine", b"1"), (b"X-MOCK-TTFT", b"2"), (b"x-mine-not", b"3"))
+
+    assert forwarding.block(fields) == b"x-mine: 1\r\nX-MOCK-TTFT: 2\r\n"
+    assert Forwarding().block(fields) == b""
+
+
+@pytest.mark.parametrize("name", sorted(NEVER_FORWARDED))
+def test_what_frames_or_authenticates_a_request_never_passes(name: bytes) -> None:
+    forwarding = Forwarding(("*",))
+
+    assert forwarding.block(((name.title(), b"x"), (b"x-a", b"1"))) == b"x-a: 1\r\n"
+
+
+def test_a_credential_of_any_spelling_is_among_them() -> None:
+    names = {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"}
+
+    assert names | {b"x-llm-proxy-key"} == CREDENTIALS
+    assert CREDENTIALS | HOP_BY_HOP < NEVER_FORWARDED
+
+
+@pytest.mark.parametrize(
+    ("connection", "block"),
+    [
+        (None, b"Accept: a\r\nx-stainless-os: b\r\n"),
+        ("keep-alive", b"Accept: a\r\nx-stainless-os: b\r\n"),
+        ("Close", b"Accept: a\r\nx-stainless-os: b\r\n"),
+        ("close, X-Stainless-OS", b"Accept: a\r\n"),
+        ("x-stainless-os,ACCEPT", b""),
+    ],
+)
+def test_what_a_connection_field_names_was_meant_for_us_alone(
+    connection: str | None, block: bytes
+) -> None:
+    fields = ((b"Accept", b"a"), (b"Connection", b"?"), (b"x-stainless-os", b"b"))
+
+    assert Forwarding().block(fields, connection) == block
+
+
+def test_a_caller_may_let_further_fields_pass() -> None:
+    fields = ((b"Range", b"bytes=0-"), (b"Content-Encoding", b"gzip"), (b"Accept", b"a"))
+    also = frozenset({b"range", b"content-encoding"})
+
+    assert Forwarding().block(fields, also=also) == (
+        b"Range: bytes=0-\r\nContent-Encoding: gzip\r\nAccept: a\r\n"
+    )
+    assert Forwarding().block(fields, "range", also=also) == (
+        b"Content-Encoding: gzip\r\nAccept: a\r\n"
+    )
+
+
+def test_however_many_names_came_before_each_is_decided_alike() -> None:
+    forwarding = Forwarding()
+    for number in range(5000):
+        forwarding.block(((b"x-%d" % number, b"1"), (b"openai-%d" % number, b"2")))
+
+    assert forwarding.block(((b"x-9999", b"1"), (b"openai-9999", b"2"))) == b"openai-9999: 2\r\n"
+    assert len(forwarding._passes) < 2000
+
+
+def test_a_client_gets_the_providers_fields_but_those_of_its_connection() -> None:
+    fields = [
+        (b"content-type", b"a"),
+        (b"transfer-encoding", b"chunked"),
+        (b"connection", b"close"),
+        (b"content-length", b"1"),
+        (b"set-cookie", b"__cf_bm=x"),
+        (b"strict-transport-security", b"max-age=1"),
+        (b"alt-svc", b"h3"),
+        (b"x-request-id", b"req_1"),
+        (b"x-ratelimit-remaining-tokens", b"7"),
+        (b"retry-after", b"1"),
+        (b"retry-after", b"2"),
+        (b"x-llm-proxy-route", b"forged"),
+    ]
+
+    assert returned(fields, b"close") == [
+        b"content-type: a\r\n",
+        b"x-request-id: req_1\r\n",
+        b"x-ratelimit-remaining-tokens: 7\r\n",
+        b"retry-after: 1\r\n",
+        b"retry-after: 2\r\n",
+    ]
+
+
+def test_a_client_does_not_get_what_was_named_to_be_ours_or_dropped() -> None:
+    fields = [(b"x-a", b"1"), (b"x-b", b"2"), (b"x-c", b"3")]
+
+    assert returned(fields, b"X-A, close", drop=frozenset({b"x-b"})) == [b"x-c: 3\r\n"]
+    assert len(returned(fields, b"keep-alive")) == 3
+
+
+def test_a_line_of_ours_is_one_field() -> None:
+    assert line("retry-after", "1") == b"retry-after: 1\r\n"
+    assert line("x-a", "é\t€") == b"x-a: \xe9\t?\r\n"
+
+
+@pytest.mark.parametrize("value", ["a\r\nx: y", "a\nb", "\r", "a\x00", "\x7f"])
+def test_a_line_that_would_be_two_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="x-a holds a control character"):
+        line("x-a", value)
+
+
+def test_the_fields_of_a_stream_are_whole_lines() -> None:
+    assert STREAM_FIELDS.split(b"\r\n") == [
+        b"cache-control: no-cache, no-transform",
+        b"x-accel-buffering: no",
+        b"",
+    ]

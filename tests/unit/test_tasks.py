@@ -1,0 +1,65 @@
+"""Tasks that nobody awaits: they live, have names, and do not fail in silence."""
+
+import asyncio
+import gc
+import logging
+import weakref
+
+import pytest
+
+from proxy.tasks import spawn
+from tests.unit.conftest import turns
+
+
+async def test_a_task_has_its_name_and_its_result() -> None:
+    async def answer() -> int:
+        return 42
+
+    task = spawn(answer(), "the answer")
+
+    assert task.get_name() == "the answer"
+    assert await task == 42
+
+
+async def test_a_task_that_nobody_refers_to_still_comes_to_its_end() -> None:
+    waits: list[weakref.ref[asyncio.Future[str]]] = []
+    done: list[str] = []
+
+    async def work() -> None:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waits.append(weakref.ref(future))
+        done.append(await future)
+
+    spawn(work(), "work")
+    await turns()
+    gc.collect()
+    future = waits[0]()
+    assert future is not None, "the task vanished halfway"
+    future.set_result("done")
+    await turns()
+
+    assert done == ["done"]
+
+
+async def test_an_exception_that_nobody_awaits_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise LookupError("nothing there")
+
+    spawn(fail(), "the loser")
+    with caplog.at_level(logging.ERROR, "proxy"):
+        await turns()
+
+    [record] = caplog.records
+    assert record.getMessage() == "task the loser failed"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
+
+
+async def test_a_task_that_is_cancelled_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    task = spawn(asyncio.Event().wait(), "waiting")
+    await turns()
+    task.cancel()
+    await turns()
+
+    assert task.cancelled()
+    assert caplog.records == []

@@ -28,6 +28,9 @@ CLOSE_SECONDS = 30.0
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes a close a reset."""
 
+_ESTABLISHED = 1
+"""Linux's number for the state of a TCP connection that neither side has closed."""
+
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -68,6 +71,20 @@ class Connection(Protocol):
 
     def cancel(self) -> None:
         """Cancel whoever answers the request at work."""
+
+
+def has_left(transport: asyncio.Transport) -> bool:
+    """Whether the client is gone from a connection that is not being read just now.
+
+    What it sent before hides its leaving from whoever does not read; Linux tells all the same.
+    """
+    if transport.is_reading() or transport.is_closing() or not hasattr(socket, "TCP_INFO"):
+        return False
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return False
+    state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state != _ESTABLISHED
 
 
 class Downstream:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol, cast
 
-from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits
+from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits, has_left
 from proxy.errors import ClientLeft, ClientTimeout, ProxyError
 from proxy.framing.request import OrdinaryHead, parse_ordinary
 from proxy.pipeline import Pipeline
@@ -297,9 +297,13 @@ class Front(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Enforce the deadlines that no event would."""
         transport, limits = self.transport, self._owner.limits
-        if transport is None or self._task is not None:
+        if transport is None:
             return
-        if transport.is_closing():
+        if has_left(transport):
+            transport.abort()
+        elif self._task is not None:
+            return
+        elif transport.is_closing():
             self._closed_at = self._closed_at or now
             if now - self._closed_at > CLOSE_SECONDS:
                 transport.abort()

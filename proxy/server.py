@@ -40,7 +40,7 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
-from proxy.downstream import CLOSE_SECONDS, Limits
+from proxy.downstream import CLOSE_SECONDS, Limits, has_left
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ProxyError, TooLarge
 from proxy.front import Front
 from proxy.pipeline import Pipeline
@@ -282,7 +282,9 @@ class Connection(RequestHandler):
 
     def check(self, now: float, transport: asyncio.Transport) -> None:
         """Enforce the deadlines that no event would."""
-        if transport.is_closing():
+        if has_left(transport):
+            transport.abort()
+        elif transport.is_closing():
             if not self._closed_at:
                 self._closed_at = now
             elif now - self._closed_at > CLOSE_SECONDS:

@@ -8,6 +8,7 @@ kept up to a bound, then the newest are dropped and counted.
 import asyncio
 import os
 import select
+import stat
 
 GATHER_SECONDS = 0.05
 MAX_KEPT = 1024 * 1024
@@ -15,14 +16,18 @@ MAX_KEPT = 1024 * 1024
 _PIPE_BUF = select.PIPE_BUF
 """What poll's "writable" promises of a pipe: this much is taken without blocking (POSIX)."""
 
+_AT_ONCE = MAX_KEPT
+"""Bytes that a regular file is given at once: it takes whatever it is given."""
+
 
 class LineWriter:
     """Appends lines to a descriptor; never blocks, never raises for a reader that is gone."""
 
-    __slots__ = ("_fd", "_handle", "_lines", "_poll", "_size", "dropped")
+    __slots__ = ("_fd", "_handle", "_lines", "_poll", "_size", "_slice", "dropped")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._slice = _AT_ONCE if stat.S_ISREG(os.fstat(fd).st_mode) else _PIPE_BUF
         self._lines: list[bytes] = []
         self._size = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -47,7 +52,7 @@ class LineWriter:
         at = 0
         try:
             while at < len(data) and self._poll.poll(0):
-                at += os.write(self._fd, data[at : at + _PIPE_BUF])
+                at += os.write(self._fd, data[at : at + self._slice])
         except BlockingIOError:
             pass
         except OSError:

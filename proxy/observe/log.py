@@ -117,11 +117,10 @@ class Log:
         if exchange.started_at and exchange.sent_at:
             times = (
                 f',"head_ms":{(exchange.started_at - start) * 1000:.3f}'
-                f',"first_ms":{(exchange.first_at - start) * 1000:.3f}'
-                if exchange.first_at
-                else f',"head_ms":{(exchange.started_at - start) * 1000:.3f}'
+                f',"proxy_ms":{exchange.overhead * 1000:.3f}'
             )
-            times = f'{times},"proxy_ms":{exchange.overhead * 1000:.3f}'
+            if exchange.events and exchange.first_at:
+                times += f',"first_ms":{(exchange.first_at - start) * 1000:.3f}'
         if usage is not None:
             counts = f',"input_tokens":{usage.input_tokens},"output_tokens":{usage.output_tokens}'
         if error is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from proxy import front, server
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
+from proxy.tasks import spawn
 from proxy.testing import (
     END,
     Cut,
@@ -210,8 +211,14 @@ async def test_chunks_around_which_much_is_said(scene: Scenes, flood: str) -> No
     }
     async with scene() as s:
         pieces = [raw("connection: close\n" + CHUNKED, b""), much[flood]]
-        received = await exchange(s.url, pieces, pause=0.02, timeout=5)
-        assert re.match(rb"HTTP/1\.1 (400|431) ", received)
+        tracemalloc.start()
+        try:
+            received = await exchange(s.url, pieces, pause=0.02, timeout=5)
+            assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+        # What is dropped as it comes may be passed over, too.
+        assert re.match(rb"HTTP/1\.1 (200|400|431) ", received)
         assert len(s.upstream.requests) <= 1
 
 
@@ -262,7 +269,7 @@ async def test_where_a_request_is_cut_does_not_matter(scene: Scenes) -> None:
     ("target", "path"),
     [
         ("http://x?/v1/files/f", "/"),
-        ("http://x#/v1/files/f", "/"),
+        ("http://x#/v1/files/f", None),
         ("http://x", "/"),
         ("ftp://x/v1/files/f", None),
     ],
@@ -589,12 +596,15 @@ async def test_a_body_that_does_not_end(scene: Scenes, sent: bytes) -> None:
 @pytest.mark.usefixtures("attentive")
 @elsewhere
 async def test_a_body_byte_by_byte(scene: Scenes, more: str) -> None:
-    async with scene(server=IMPATIENT) as s:
+    sent = [raw("content-length: 5000\n" + more, b""), *dripped(b'{"model":"' + b"x" * 1000)]
+    async with scene(server=IMPATIENT) as s, s.client() as client:
         began = time.monotonic()
-        sent = [raw("content-length: 5000\n" + more, b""), *dripped(b'{"model":"' + b"x" * 1000)]
-        received = await exchange(s.url, sent, pause=0.01)
+        sending = spawn(client.send(sent, pause=0.01), "send")
+        said = await read_answer(client)
         assert 0.2 <= time.monotonic() - began < 2
-        await s.refused(parse(received), 408, "client.timeout")
+        sending.cancel()
+        await asyncio.wait([sending])
+        await s.refused(said, 408, "client.timeout")
 
 
 @pytest.mark.usefixtures("attentive")
@@ -666,9 +676,11 @@ async def test_pipelined_requests_are_answered_in_order(scene: Scenes, more: str
         await s.lines(count + len(latencies))
 
 
+@pytest.mark.usefixtures("attentive")
 @elsewhere
 async def test_what_waits_behind_a_request_is_bounded(scene: Scenes, more: str) -> None:
-    # A client that sends and sends behind a request that takes its time: it is not read for ever.
+    # A client that sends and sends behind a request that takes its time: it is not read for ever,
+    # and if it leaves, that is seen all the same.
     async with scene(Stall()) as s:
         tracemalloc.start()
         try:
@@ -682,6 +694,7 @@ async def test_what_waits_behind_a_request_is_bounded(scene: Scenes, more: str) 
                 assert len(s.upstream.requests) == 1
         finally:
             tracemalloc.stop()
+        await s.upstream.closed()
         assert (await s.line())["error"] == "client.left"
 
 

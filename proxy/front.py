@@ -273,8 +273,14 @@ class Front(asyncio.Protocol):
         self._task = loop.create_task(self._run(request))
 
     async def _run(self, request: OrdinaryRequest) -> None:
-        await self._owner.pipeline().run(request, request)
-        self._task = None
+        try:
+            await self._owner.pipeline().run(request, request)
+        except asyncio.CancelledError:
+            if self.transport is not None:
+                self.transport.close()
+            raise
+        finally:
+            self._task = None
         transport = self.transport
         if transport is None:
             return

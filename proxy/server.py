@@ -18,6 +18,7 @@ and aiohttp is pinned to the minor version they were tested with):
 | the response's ``prepare``, ``write_eof``, ``keep_alive`` | all that RequestHandler asks of it |
 | ``RequestHandler.data_received``, ``eof_received`` | may be extended |
 | ``RequestHandler._messages``, ``_waiter``, ``_current_request`` | heads read; idle; at work |
+| ``RequestHandler._request_count`` | heads read so far |
 | ``RequestHandler._lingering_time`` | seconds to wait for the rest of a body nobody reads |
 | ``RequestHandler._task_handler`` | what serves the connection; cancelled, the handler is |
 | ``RequestHandler.connection_made(transport)`` | may come after ``transport.set_protocol`` |
@@ -32,6 +33,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+import aiohttp
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong, TransferEncodingError
@@ -41,7 +43,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from proxy.downstream import CLOSE_SECONDS, Limits, has_left
-from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ProxyError, TooLarge
+from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError, TooLarge
 from proxy.front import Front
 from proxy.pipeline import Pipeline
 from proxy.request import Request
@@ -61,11 +63,24 @@ _TCP_NOTSENT_LOWAT = 25
 _TOO_MANY_FIELDS = "Too many headers received"
 
 
+TESTED = "3.14."
+"""The minor version of aiohttp whose hooks the edges were tested with."""
+
+
+def check_aiohttp(version: str) -> None:
+    """Raise ConfigError for an aiohttp whose hooks may have moved."""
+    if not version.startswith(TESTED):
+        raise ConfigError(
+            [f"aiohttp {version} is installed; the edges are made for {TESTED}x (>=3.14.5,<3.15)"]
+        )
+
+
 class Server:
     """Listens for clients and hands their requests to the pipeline."""
 
     def __init__(self, pipeline: Callable[[], Pipeline], limits: Limits) -> None:
-        """`pipeline` gives the one to use for the next request."""
+        """`pipeline` gives the one to use for the next request. Raises ConfigError."""
+        check_aiohttp(aiohttp.__version__)
         self.limits = limits
         self.closing = False
         self.pipeline = pipeline
@@ -238,7 +253,7 @@ class Connection(RequestHandler):
                 # nor stop waiting for the rest.
                 current._cancel(TransferEncodingError("a chunk is malformed"))
                 self._lingering_time = 0.0
-        elif current is None or not current.unread:
+        elif self._expects_head():
             self._head_at = self._head_at or clock()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
@@ -293,6 +308,14 @@ class Connection(RequestHandler):
             limit = self.limits.head_timeout
             if limit and now - self._head_at >= limit:
                 self._refuse(ClientTimeout(f"the head was not whole after {limit:g} s"))
+
+    def _expects_head(self) -> bool:
+        """Whether what comes belongs to no body."""
+        if self._messages:
+            return False
+        if self._current_request is not None:
+            return not cast(Request, self._current_request).unread
+        return self._waiter is not None or not self._request_count
 
     def _refuse(self, error: ProxyError) -> None:
         writer = StreamWriter(self, self._loop)

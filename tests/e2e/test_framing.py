@@ -692,6 +692,7 @@ async def test_what_waits_behind_a_request_is_bounded(scene: Scenes, more: str) 
                         await client.send(raw(LENGTH + more) * 1000)
                 assert tracemalloc.get_traced_memory()[0] < 8 * 1024 * 1024
                 assert len(s.upstream.requests) == 1
+                client.reset()
         finally:
             tracemalloc.stop()
         await s.upstream.closed()

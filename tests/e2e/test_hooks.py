@@ -28,6 +28,8 @@ from yarl import URL
 
 import proxy.server
 import proxy.transport
+from proxy.errors import ConfigError
+from proxy.server import check_aiohttp
 from proxy.testing import OnAccept, RawClient, ReadRequest, Send, Stall, Upstream, answer, request
 
 Test = Callable[..., Awaitable[None]]
@@ -577,3 +579,9 @@ async def test_what_came_before_anything_was_asked_is_kept() -> None:
     async with Upstream(Stall()) as upstream, connected(upstream) as (made, _):
         assert made.protocol is not None
         assert made.protocol._tail == b""
+
+
+@pytest.mark.parametrize("version", ["3.13.9", "3.15.0", "4.0.0a1"])
+def test_an_aiohttp_that_the_hooks_were_not_tested_with_is_refused(version: str) -> None:
+    with pytest.raises(ConfigError, match=r"3\.14\.x"):
+        check_aiohttp(version)

@@ -71,7 +71,7 @@ lock: $(if $(wildcard $(BIN)/uv),,$(DEV)) ## after a change of dependencies; UPG
 	@$(COMPILE) --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove all that is made here, the virtual environments too
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist bench/build *.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 

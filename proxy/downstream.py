@@ -7,10 +7,6 @@ together with the first of its body.
 """
 
 import asyncio
-import fcntl
-import socket
-import struct
-import termios
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
@@ -18,18 +14,13 @@ from typing import Protocol
 import msgspec
 
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
+from proxy.sockets import reset, unsent
 
 BODY_PACE = 16 * 1024
 """Bytes that each `body_timeout` of a request's body must bring, so that a drip does not count."""
 
 CLOSE_SECONDS = 30.0
 """How long a client may take to take the rest of what it was sent, once we have closed."""
-
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER that makes a close a reset."""
-
-_ESTABLISHED = 1
-"""Linux's number for the state of a TCP connection that neither side has closed."""
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -71,20 +62,6 @@ class Connection(Protocol):
 
     def cancel(self) -> None:
         """Cancel whoever answers the request at work."""
-
-
-def has_left(transport: asyncio.Transport) -> bool:
-    """Whether the client is gone from a connection that is not being read just now.
-
-    What it sent before hides its leaving from whoever does not read; Linux tells all the same.
-    """
-    if transport.is_reading() or transport.is_closing() or not hasattr(socket, "TCP_INFO"):
-        return False
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family == socket.AF_UNIX:
-        return False
-    state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state != _ESTABLISHED
 
 
 class Downstream:
@@ -184,14 +161,7 @@ class Downstream:
         await self._connection.drain()
 
     def unsent(self) -> int:
-        if self._transport is None or self._transport.is_closing():
-            return 0
-        held = self._transport.get_write_buffer_size()
-        sock = self._transport.get_extra_info("socket")
-        if sock is None:
-            return held
-        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-        return held + int(struct.unpack("i", queued)[0])
+        return 0 if self._transport is None else unsent(self._transport)
 
     def finish(self) -> None:
         if self.chunked and not self._bodiless:
@@ -213,7 +183,4 @@ class Downstream:
         else:
             # Without framing only a reset tells a broken end from a good one, and whoever takes
             # nothing shall not have the kernel keep it.
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
+            reset(transport)

@@ -16,6 +16,7 @@ Raised anywhere; renamed from a library's errors only at the edges; turned into 
 """
 
 from collections.abc import Mapping
+from typing import Self
 
 
 class ProxyError(Exception):
@@ -42,6 +43,11 @@ class ProxyError(Exception):
         self.headers = headers
         if status is not None:
             self.status = status
+
+    def because(self, cause: BaseException | None) -> Self:
+        """The same error, with what caused it."""
+        self.__cause__ = cause
+        return self
 
     @property
     def fault(self) -> str:

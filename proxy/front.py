@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol, cast
 
-from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits, has_left
+from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits
 from proxy.errors import ClientLeft, ClientTimeout, ProxyError
 from proxy.framing.request import OrdinaryHead, parse_ordinary
 from proxy.pipeline import Pipeline
+from proxy.sockets import has_left
 from proxy.units import clock
 
 MAX_PIPELINED = 64 * 1024

@@ -17,7 +17,6 @@ from proxy.errors import BadResponse, ClientTimeout, ProxyError
 from proxy.exchange import Exchange
 from proxy.framing import FramingError
 from proxy.timers import Sweep
-from proxy.units import clock
 
 GAPS_PER_SECOND = 4096
 GAP_BUCKETS = 32
@@ -51,6 +50,10 @@ class Upstream(Protocol):
 
     def whole(self) -> bytes | None:
         """The body, if all of it is here already; it is handed over by that."""
+
+    @property
+    def since(self) -> float:
+        """When the last of it came (:func:`proxy.units.clock`)."""
 
     def attach(self, sink: Sink) -> None:
         """Hand over what has arrived and whatever arrives from now on."""
@@ -203,7 +206,7 @@ class Relay:
     def data(self, payload: bytes, framed: bytes | None) -> None:
         if self._finished:
             return
-        now = clock()
+        now = self._upstream.since
         if self.chunks:
             if self.gaps is not None:
                 self.gaps[int((now - self.last_at) * GAPS_PER_SECOND).bit_length()] += 1

@@ -42,11 +42,12 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
-from proxy.downstream import CLOSE_SECONDS, Limits, has_left
+from proxy.downstream import CLOSE_SECONDS, Limits
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError, TooLarge
 from proxy.front import Front
 from proxy.pipeline import Pipeline
 from proxy.request import Request
+from proxy.sockets import has_left
 from proxy.tasks import spawn
 from proxy.units import clock
 

@@ -58,7 +58,8 @@ class Transport:
         """Send a request; returns when the response's head is here.
 
         A kept connection that turns out to have been closed by the provider, before a byte of
-        the response came, is replaced once by a fresh one.
+        the response came and before the provider can have read all of the request, is replaced
+        once by a fresh one.
         Raises ConnectFailed, ProviderBroke, BadResponse or ProviderTimeout.
         """
         connection = self._take_idle(final.origin)

@@ -24,6 +24,7 @@ from proxy.framing.head import (
     parse_response_head,
 )
 from proxy.relay import Sink
+from proxy.sockets import unsent
 from proxy.tasks import spawn
 from proxy.timers import Sweep
 from proxy.units import clock
@@ -40,16 +41,16 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class State(IntEnum):
-    """Where a connection to a provider stands."""
+    """Where a connection to a provider stands: between requests, or in a response."""
 
     IDLE = 0
     HEAD = 1
-    """A request was sent, its response's head is awaited."""
     BODY = 2
     WHOLE = 3
-    """The response was read to its end."""
     BROKEN = 4
-    """The response ended before its end; what broke it is told to the sink."""
+
+
+_BODY = State.BODY
 
 
 class Owner(Protocol):
@@ -106,7 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.since = 0.0
         """When it last was heard of; while it waits for a head, when it was asked."""
         self.heard = False
-        """Whether a byte came since it was last asked."""
+        """Whether it answered a byte, or closed after it had taken all, since it was asked."""
         self._owner = owner
         self._transport = transport
         self._dropped = False
@@ -190,8 +191,14 @@ class UpstreamConnection(asyncio.Protocol):
     # Called by the event loop.
 
     def data_received(self, data: bytes) -> None:
-        if self._state is State.BODY:
+        if self._state is _BODY:
             self.since = clock()
+            chunks, sink = self._chunks, self._sink
+            if chunks is not None and sink is not None:
+                payload = chunks.one(data)
+                if payload is not None:
+                    sink.data(payload, data)
+                    return
             self._read_body(data)
         elif self._state is State.HEAD:
             self.heard = True
@@ -207,6 +214,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state is State.BODY and self._remaining == UNTIL_CLOSE:
             self._end()
         else:
+            self.heard = self.heard or not unsent(self._transport)
             self._closed(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -227,9 +235,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state is State.IDLE:
             self._owner.forget(self)
         elif self._state is State.HEAD:
-            self._fail(_caused(ProviderBroke("the provider closed before it answered"), cause))
+            self._fail(ProviderBroke("the provider closed before it answered").because(cause))
         elif self._state is State.BODY:
-            self._fail(_caused(ProviderBroke("the provider's response was cut off"), cause))
+            self._fail(ProviderBroke("the provider's response was cut off").because(cause))
 
     # Reading.
 
@@ -252,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._heads + len(buffer) - at > MAX_HEAD:
                 raise FramingError(f"its head has more than {MAX_HEAD} bytes")
         except FramingError as error:
-            self._fail(_caused(BadResponse(f"the provider's answer is not HTTP: {error}"), error))
+            self._fail(BadResponse(f"the provider's answer is not HTTP: {error}").because(error))
         else:
             self._buffer = buffer[at:]
 
@@ -281,7 +289,7 @@ class UpstreamConnection(asyncio.Protocol):
             except FramingError as error:
                 if error.decoded:
                     self._deliver(error.decoded, None)
-                self._fail(_caused(ProviderBroke(f"the provider's response broke: {error}"), error))
+                self._fail(ProviderBroke(f"the provider's response broke: {error}").because(error))
                 return
             if payload:
                 self._deliver(payload, data if chunks.whole else None)
@@ -390,8 +398,3 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._state is State.BODY and not self._paused and 0 < self._timeouts.idle <= silent:
             limit = self._timeouts.idle
             self._fail(ProviderTimeout(f"the provider sent nothing for {limit:g} s"))
-
-
-def _caused(error: ProxyError, cause: BaseException | None) -> ProxyError:
-    error.__cause__ = cause
-    return error

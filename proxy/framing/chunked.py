@@ -41,6 +41,21 @@ class ChunkedDecoder:
         self._extensions = 0
         self._trailers = 0
 
+    def one(self, data: bytes) -> bytes | None:
+        """The payload of `data` if that is one whole chunk, as most reads of a stream are.
+
+        Otherwise None, and `data` is still to be fed.
+        """
+        if self._state == _SIZE and not self._held:
+            match = _match_size(data)
+            if match is not None:
+                start = match.end()
+                end = start + int(match[1], 16)
+                if start < end == len(data) - 2 and data.endswith(b"\r\n"):
+                    self.whole = True
+                    return data[start:end]
+        return None
+
     def feed(self, data: bytes) -> bytes:
         """The payload that `data` holds, incomplete chunks' included; none of it is held back.
 
@@ -48,14 +63,8 @@ class ChunkedDecoder:
         end in CRLF, a bare LF, a malformed trailer, more than 4 KiB of chunk extensions or 64 KiB
         of trailers in the whole body.
         """
-        if self._state == _SIZE and not self._held:
-            match = _match_size(data)
-            if match is not None:  # most reads are one whole chunk: no state changes
-                start = match.end()
-                end = start + int(match[1], 16)
-                if start < end == len(data) - 2 and data.endswith(b"\r\n"):
-                    self.whole = True
-                    return data[start:end]
+        if (one := self.one(data)) is not None:
+            return one
         payload: list[bytes] = []
         try:
             self._decode(data, payload)

@@ -99,7 +99,7 @@ class UsageStrip:
         """Some of the stream; returns what is to be sent on. Raises FramingError."""
         if not self._partial and data.endswith(_FRAME_ENDS):
             at = data.rfind(_KEY)
-            if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and data.find(_KEY) == at):
+            if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and data.rfind(_KEY, 0, at) < 0):
                 return data
         frames = self._splitter.feed(data)
         kept = [frame for frame in frames if _KEY not in frame or not self._is_usage(frame)]

@@ -29,7 +29,7 @@ url = "{upstream}/v1"
 {provider}
 [[route]]
 name = "chat"
-targets = ["fake"]
+targets = ["{target}"]
 {route}
 [[route]]
 name = "other"
@@ -125,13 +125,14 @@ class Scenes(Protocol):
         server: str = "",
         provider: str = "",
         route: str = "",
+        target: str = "fake",
         at: str | None = None,
     ) -> AbstractAsyncContextManager[Scene]:
         """A proxy with these lines of configuration, before a provider that plays the scripts.
 
-        `server` stands at the top, `provider` and `route` in the sections of their names. `at`
-        is where the provider is instead. When the block ends, nothing of what happened may be
-        left.
+        `server` stands at the top, `provider` and `route` in the sections of their names, and
+        `target` is the route's. `at` is where the provider is instead. When the block ends,
+        nothing of what happened may be left.
         """
 
 
@@ -145,6 +146,7 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
         server: str = "",
         provider: str = "",
         route: str = "",
+        target: str = "fake",
         at: str | None = None,
     ) -> AsyncIterator[Scene]:
         # What exists now is not looked at again, so that a look at what is left is quick.
@@ -152,7 +154,11 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
         try:
             async with Upstream(*scripts) as upstream:
                 config = _CONFIG.format(
-                    server=server, upstream=at or upstream.url, provider=provider, route=route
+                    server=server,
+                    upstream=at or upstream.url,
+                    provider=provider,
+                    route=route,
+                    target=target,
                 )
                 async with serve(config) as url:
                     before = asyncio.all_tasks()

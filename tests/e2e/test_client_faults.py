@@ -10,15 +10,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.framing.chunked import encode_chunk
-from proxy.server import UNSENT_BYTES
 from proxy.testing import (
     END,
-    Cut,
     Drip,
     Flood,
     RawClient,
     Script,
-    Send,
     Sleep,
     Stall,
     answer,

@@ -510,7 +510,7 @@ async def test_a_head_that_is_too_large(scene: Scenes, sent: bytes, size: int) -
 
 @pytest.mark.parametrize(
     "endless",
-    [b"POST ", raw()[:-len(BODY) - 2] + b"x: ", raw()[:-len(BODY) - 2]],
+    [b"POST ", raw()[: -len(BODY) - 2] + b"x: ", raw()[: -len(BODY) - 2]],
     ids=["line", "value", "fields"],
 )
 async def test_a_head_without_end_costs_little(scene: Scenes, endless: bytes) -> None:
@@ -831,5 +831,3 @@ async def test_a_response_without_a_body_passes_through(scene: Scenes, status: i
                 assert head.status == status
                 assert not {b"transfer-encoding", b"content-length"} & {n for n, _ in head.headers}
                 assert await client.read_body() == b""
-
-

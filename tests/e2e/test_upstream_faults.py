@@ -1,13 +1,15 @@
 """Providers on bad days: what the client is told, what the log says, and that nothing stays."""
 
-import asyncio
 import gzip
+import os
+import socket
 import statistics
 import time
 from collections.abc import Sequence
 
 import pytest
 
+from proxy.exchange import Origin
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
 from proxy.testing import (
     END,
@@ -26,10 +28,10 @@ from proxy.testing import (
     answer,
     chunks,
     request,
-    serve,
     sse,
     stream_head,
 )
+from proxy.upstream import UpstreamConnection
 from tests.e2e.conftest import Scenes, chat, deaf, read_answer
 
 Steps = Sequence[Step]
@@ -159,7 +161,9 @@ async def test_a_head_without_end_is_not_read_for_ever(scene: Scenes, script: St
 
 @both
 async def test_interim_responses_are_swallowed(scene: Scenes, stream: bool) -> None:
-    hints = raw("HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\nlink: </x>\n\nHTTP/1.1 102 P\n\n")
+    hints = raw(
+        "HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\nlink: </x>\n\nHTTP/1.1 102 P\n\n"
+    )
     last = raw("HTTP/1.1 200 OK\ncontent-type: application/json\ncontent-length: 2\n\n{}")
     for script in ([hints, last], [hints, Sleep(0.02), last], [Drip(hints.data + last.data, 0)]):
         async with scene(script) as s:
@@ -348,9 +352,7 @@ BROKEN: dict[str, tuple[Steps, bytes]] = {
 
 @watched
 @pytest.mark.parametrize(("script", "sent"), BROKEN.values(), ids=BROKEN)
-async def test_a_stream_that_breaks(
-    scene: Scenes, script: Steps, sent: bytes, usage: str
-) -> None:
+async def test_a_stream_that_breaks(scene: Scenes, script: Steps, sent: bytes, usage: str) -> None:
     async with scene([stream_head(), *script], route=usage) as s:
         if usage == STRIPPED:
             # A frame is passed on when it is whole.
@@ -596,6 +598,44 @@ async def test_sixteen_megabytes_that_are_no_stream(scene: Scenes) -> None:
         assert said.body == body
 
 
+# Passing through.
+
+
+async def test_what_passes_through_and_breaks_has_nothing_added(scene: Scenes) -> None:
+    script = [stream_head(), sse("one"), Sleep(0.02), Reset()]
+    async with scene(script) as s:
+        said = await s.ask(request("/v1/files/f", method="GET"), method="GET")
+        assert (said.status, said.body, said.whole) == (200, ONE, False)
+        assert (await s.line())["error"] == "provider.broke"
+
+
+UPLOAD = request("/v1/files", b"x" * 4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        ([OnAccept(), Sleep(0.02), Reset()], 502, "provider.broke"),
+        ([OnAccept(), Hold(0.5), Stall()], 504, "provider.timeout"),
+        ([OnAccept(), Send(b"garbage\r\n\r\n"), Stall()], 502, "provider.bad_response"),
+    ],
+    ids=["reset", "deaf", "garbage"],
+)
+async def test_a_provider_that_breaks_an_upload(
+    scene: Scenes, script: Steps, status: int, code: str
+) -> None:
+    async with scene(script, provider='first_byte_timeout = "100ms"') as s:
+        await s.refused(await s.ask(UPLOAD), status, code)
+
+
+async def test_a_provider_that_refuses_an_upload_early(scene: Scenes) -> None:
+    script = [OnAccept(), Hold(0.1), answer(413, ERROR), Hold(0.3), Stall()]
+    async with scene(script) as s:
+        said = await s.ask(UPLOAD)
+        assert (said.status, said.body) == (413, ERROR.encode())
+        assert (await s.line())["error"] == "provider.refused"
+
+
 # Connections that are kept.
 
 
@@ -607,7 +647,8 @@ CLOSINGS: dict[str, Steps] = {"closed": [Cut()], "reset": [Reset()]}
 async def test_a_kept_connection_that_the_provider_closed(
     scene: Scenes, closing: Steps, delay: float
 ) -> None:
-    async with scene([answer(), Sleep(delay), *closing]) as s:
+    # What it does not read it cannot have acted upon.
+    async with scene([answer(), Hold(delay), *closing]) as s:
         async with s.client() as client:
             for _ in range(200):
                 await client.send(chat())
@@ -615,3 +656,50 @@ async def test_a_kept_connection_that_the_provider_closed(
         lines = await s.lines(200)
         assert {line["attempts"] for line in lines} == {1}
         assert len(s.upstream.requests) == 200
+
+
+async def test_a_kept_connection_that_the_provider_closes_while_it_is_asked(
+    scene: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as s:
+        transport = s.url.app._transport
+        take = transport._take_idle
+        taken = 0
+
+        def take_and_close(origin: Origin) -> UpstreamConnection | None:
+            # The provider's end is closed between the choice of the connection and the request.
+            nonlocal taken
+            connection = take(origin)
+            if connection is not None:
+                taken += 1
+                descriptor = s.upstream._all[-1]._transport.get_extra_info("socket").fileno()
+                with socket.socket(fileno=os.dup(descriptor)) as provider_side:
+                    provider_side.shutdown(socket.SHUT_RDWR)
+            return connection
+
+        monkeypatch.setattr(transport, "_take_idle", take_and_close)
+        async with s.client() as client:
+            for _ in range(200):
+                await client.send(chat())
+                assert (await read_answer(client)).status == 200
+        assert taken == 199
+        assert len(s.upstream.requests) == 200
+        assert {line["attempts"] for line in await s.lines(200)} == {1}
+
+
+@both
+async def test_what_a_provider_may_have_read_is_not_sent_again(scene: Scenes, stream: bool) -> None:
+    async with scene(answer(), [Cut()], answer()) as s, s.client() as client:
+        await client.send(chat())
+        assert (await read_answer(client)).status == 200
+        await client.send(chat(stream=stream))
+        said = await read_answer(client)
+        assert (said.status, said.error["code"]) == (502, "provider.broke")
+        assert len(s.upstream.requests) == 2
+
+
+async def test_a_fresh_connection_that_breaks_is_not_replaced(scene: Scenes) -> None:
+    for ending in ([Cut()], [Reset()]):
+        async with scene(ending, answer()) as s:
+            await s.refused(await s.chat(), 502, "provider.broke")
+            assert len(s.upstream.requests) == 1

@@ -10,6 +10,7 @@ from proxy.exchange import Exchange, FinalRequest, Timeouts
 from proxy.provider import Provider
 from proxy.relay import Sink
 from proxy.token import Token
+from proxy.units import clock
 from proxy.url import Url
 from proxy.urls.static import Static
 
@@ -117,10 +118,16 @@ class Upstream:
         self.status = status
         self.fields = [(n.encode(), v.encode()) for n, v in CIMultiDict(fields).items()]
         self.length = length
+        self.heard_at: float | None = None
+        """Set, it is when the last of the body came; else that is always just now."""
         self.sink: Sink | None = None
         self.calls: list[str] = []
         self._script = script
         self._whole = whole
+
+    @property
+    def since(self) -> float:
+        return clock() if self.heard_at is None else self.heard_at
 
     def whole(self) -> bytes | None:
         body, self._whole = self._whole, None

@@ -88,6 +88,13 @@ async def test_another_target_is_tried_where_no_connection_could_be_made() -> No
     assert first.reports == [refused]
 
 
+async def test_a_targets_own_model_is_known_apart_from_the_clients() -> None:
+    exchange = exchange_of()
+    await send(Transport(Upstream()), route((provider("a"), "x")), exchange=exchange)
+
+    assert (exchange.model, exchange.target_model) == ("x", "x")
+
+
 @pytest.mark.parametrize("error", [ProviderBroke("reset"), ProviderTimeout("slow")])
 async def test_what_a_provider_may_have_heard_is_not_said_twice(error: ProxyError) -> None:
     transport, exchange = Transport(error, Upstream()), exchange_of()

@@ -66,6 +66,7 @@ async def test_an_answer_passes_as_it_is(status: int, whole: bool) -> None:
     assert it.exchange.usage == Usage(input_tokens=3, output_tokens=4)
     assert (it.exchange.status, it.exchange.bytes_out) == (status, len(BODY))
     assert (it.exchange.events, it.exchange.phase) == (False, "streaming")
+    assert it.exchange.chunks == (1 if whole else 2)
     assert it.exchange.first_at >= it.exchange.started_at > 0
 
 
@@ -259,6 +260,7 @@ async def test_a_refusal_passes_in_the_providers_words(status: int, code: str) -
     assert it.downstream.fields["x-llm-proxy-error"] == code
     assert it.exchange.error is not None
     assert (it.exchange.error.code, it.exchange.status) == (code, status)
+    assert it.exchange.bytes_out == len(REFUSAL)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""What only the kernel knows of a TCP connection, asked and told through its transport."""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes a close a reset."""
+
+_ESTABLISHED = 1
+"""Linux's number for the state of a connection that neither side has closed."""
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that were written and not acknowledged by the peer's kernel; 0 once it is closing."""
+    if transport.is_closing():
+        return 0
+    held = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return held
+    queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+    return held + int(struct.unpack("i", queued)[0])
+
+
+def has_left(transport: asyncio.Transport) -> bool:
+    """Whether the peer is gone from a connection that is not being read just now.
+
+    What it sent before hides its leaving from whoever does not read; Linux tells all the same.
+    """
+    if transport.is_reading() or transport.is_closing() or not hasattr(socket, "TCP_INFO"):
+        return False
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return False
+    state: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state != _ESTABLISHED
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Reset the connection at once; what was written and not taken is lost."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()

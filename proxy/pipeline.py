@@ -251,6 +251,7 @@ class Pipeline:
         Before the head is out it becomes an answer; after it, the last event of a stream and
         then a connection that breaks, so that nobody takes what came for the whole.
         """
+        _untie(error)
         if not exchange.told:
             exchange.error = error
         dialect = dialect or self._dialect
@@ -288,6 +289,13 @@ class Pipeline:
             self._idle.set()
         for observer in (*exchange.hooks, *self._observers):
             _guarded(observer, exchange)
+
+
+def _untie(error: BaseException | None) -> None:
+    """Take the frames off an error: they hold the exchange, and that holds the error."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _is_plain(path: str) -> bool:

@@ -238,6 +238,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         known = len(self._messages)
+        expects_head = self._expects_head()
         super().data_received(data)
         current = cast(Request | None, self._current_request)
         if len(self._messages) > known:
@@ -245,6 +246,7 @@ class Connection(RequestHandler):
             for index in range(known, len(self._messages)):
                 message = self._messages[index][0]
                 if isinstance(message, _ErrInfo):
+                    message.exc.__traceback__ = None  # it holds the request at work
                     continue
                 fault = _fault(message)
                 if fault is not None:
@@ -254,7 +256,7 @@ class Connection(RequestHandler):
                 # nor stop waiting for the rest.
                 current._cancel(TransferEncodingError("a chunk is malformed"))
                 self._lingering_time = 0.0
-        elif self._expects_head():
+        elif expects_head:
             self._head_at = self._head_at or clock()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:

@@ -370,8 +370,9 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Done with the response: keep the connection if that was whole, else cut it off."""
         uploaded = self._upload is None or self._upload.done()
+        self._sink = None
         if self._state is State.WHOLE and self._reusable and uploaded and not self._dropped:
-            self._sink = self._upload = None
+            self._upload = None
             self.resume()
             self._state = State.IDLE
             self._owner.keep(self)
@@ -392,9 +393,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         silent = now - self.since
-        if self._state is State.HEAD and 0 < self._timeouts.first_byte <= silent:
-            limit = self._timeouts.first_byte
-            self._fail(ProviderTimeout(f"the provider did not answer within {limit:g} s"))
-        elif self._state is State.BODY and not self._paused and 0 < self._timeouts.idle <= silent:
-            limit = self._timeouts.idle
-            self._fail(ProviderTimeout(f"the provider sent nothing for {limit:g} s"))
+        first, idle = self._timeouts.first_byte, self._timeouts.idle
+        if self._state is State.HEAD and 0 < first <= silent:
+            self._fail(ProviderTimeout(f"the provider did not answer within {first:g} s"))
+        elif self._state is State.BODY and not self._paused and 0 < idle <= silent:
+            self._fail(ProviderTimeout(f"the provider sent nothing for {idle:g} s"))

@@ -39,6 +39,7 @@ END_TO_END = {
     "mock/server.py",
     "request.py",
     "server.py",
+    "sockets.py",
     "testing/connection.py",
     "testing/upstream.py",
     "transport.py",

@@ -300,6 +300,27 @@ async def test_a_connection_may_be_extended() -> None:
         assert server.protocols[0].happened == [GET, "eof"]
 
 
+@holds("``RequestHandler._request_count``")
+async def test_heads_that_were_read_are_counted() -> None:
+    async with serving() as server, RawClient(server.url) as client:
+        for count in (1, 2):
+            await client.send(GET)
+            await client.read_head()
+            assert server.protocols[0]._request_count == count
+
+
+@holds("``RequestHandler._lingering_time``")
+async def test_a_server_waits_so_long_for_a_body_that_nobody_reads() -> None:
+    async with serving() as server, RawClient(server.url) as client:
+        await client.send(GET)
+        await client.read_head()
+        server.protocols[0]._lingering_time = 0.0
+        await client.send(request(headers={"content-length": "5"}))
+        await client.read_head()
+        async with asyncio.timeout(5):
+            await client.read_rest()
+
+
 @holds("``RequestHandler._task_handler``")
 async def test_what_serves_a_connection_can_be_cancelled() -> None:
     cancelled = asyncio.Event()

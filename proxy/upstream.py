@@ -225,10 +225,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        if self._writable is not None:
-            if not self._writable.done():
-                self._writable.set_result(None)
-            self._writable = None
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
 
     def _closed(self, cause: Exception | None) -> None:
         self._reusable = False
@@ -385,6 +384,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.resume_writing()
         if self._upload is not None:
             self._upload.cancel()
+            self._upload = None
         if not self._dropped:
             self._dropped = True
             self._transport.abort()

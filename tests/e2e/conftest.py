@@ -233,7 +233,7 @@ def open_connections(scene: Scene) -> list[asyncio.Transport]:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition, but not for ever: what is asserted behind it says what was wrong."""
     end = time.monotonic() + SETTLE_SECONDS
-    while not condition() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - of any kind
         await asyncio.sleep(0.005)
 
 

@@ -5,7 +5,7 @@ import re
 import statistics
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 
 import pytest
 
@@ -643,13 +643,15 @@ async def test_a_client_that_never_takes_its_answer_is_cut_off_in_the_end(
 ) -> None:
     monkeypatch.setattr(server, "CLOSE_SECONDS", 0.3)
     monkeypatch.setattr(front, "CLOSE_SECONDS", 0.3)
-    async with scene(answer(200, b"x" * 150_000), server=IMPATIENT) as s:
-        async with s.client(receive_buffer=1024) as client:
-            await client.send(raw(LENGTH + more))
-            await s.lines(1)
-            await until(lambda: not open_connections(s))
-            assert open_connections(s) == []
-            assert len(await client.read_rest()) < 150_000
+    async with (
+        scene(answer(200, b"x" * 150_000), server=IMPATIENT) as s,
+        s.client(receive_buffer=1024) as client,
+    ):
+        await client.send(raw(LENGTH + more))
+        await s.lines(1)
+        await until(lambda: not open_connections(s))
+        assert open_connections(s) == []
+        assert len(await client.read_rest()) < 150_000
 
 
 # Several requests.
@@ -676,6 +678,11 @@ async def test_pipelined_requests_are_answered_in_order(scene: Scenes, more: str
         await s.lines(count + len(latencies))
 
 
+async def in_turn(awaitables: Iterable[Awaitable[None]]) -> None:
+    for awaitable in awaitables:
+        await awaitable
+
+
 @pytest.mark.usefixtures("attentive")
 @elsewhere
 async def test_what_waits_behind_a_request_is_bounded(scene: Scenes, more: str) -> None:
@@ -687,9 +694,9 @@ async def test_what_waits_behind_a_request_is_bounded(scene: Scenes, more: str) 
             async with s.client(timeout=1.0) as client:
                 await client.send(raw(LENGTH + more))
                 await s.upstream.received()
+                endless = (client.send(raw(LENGTH + more) * 1000) for _ in range(4096))
                 with pytest.raises(TimeoutError):
-                    for _ in range(4096):
-                        await client.send(raw(LENGTH + more) * 1000)
+                    await in_turn(endless)
                 assert tracemalloc.get_traced_memory()[0] < 8 * 1024 * 1024
                 assert len(s.upstream.requests) == 1
                 client.reset()
@@ -783,12 +790,14 @@ async def test_http_1_0_closes_unless_asked_not_to(scene: Scenes) -> None:
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/files"], ids=["read", "passed through"])
 async def test_a_stream_to_http_1_0_ends_with_the_connection(scene: Scenes, path: str) -> None:
-    async with scene([stream_head(), sse("one", "two"), Sleep(0.02), END]) as s:
-        async with s.client() as client:
-            await client.send(old(LENGTH + "connection: keep-alive\n", path))
-            said = await read_answer(client)
-            assert "transfer-encoding" not in said.fields
-            assert (said.body, said.whole) == (b"data: one\n\ndata: two\n\n", True)
+    async with (
+        scene([stream_head(), sse("one", "two"), Sleep(0.02), END]) as s,
+        s.client() as client,
+    ):
+        await client.send(old(LENGTH + "connection: keep-alive\n", path))
+        said = await read_answer(client)
+        assert "transfer-encoding" not in said.fields
+        assert (said.body, said.whole) == (b"data: one\n\ndata: two\n\n", True)
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/files"], ids=["read", "passed through"])
@@ -823,11 +832,13 @@ async def test_head_has_no_body(scene: Scenes) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_a_response_without_a_body_passes_through(scene: Scenes, status: int) -> None:
-    async with scene(Send(b"HTTP/1.1 %d Fine\r\netag: x\r\n\r\n" % status)) as s:
-        async with s.client() as client:
-            for _ in range(2):
-                await client.send(request("/v1/files/f", method="GET"))
-                head = await client.read_head("GET")
-                assert head.status == status
-                assert not {b"transfer-encoding", b"content-length"} & {n for n, _ in head.headers}
-                assert await client.read_body() == b""
+    async with (
+        scene(Send(b"HTTP/1.1 %d Fine\r\netag: x\r\n\r\n" % status)) as s,
+        s.client() as client,
+    ):
+        for _ in range(2):
+            await client.send(request("/v1/files/f", method="GET"))
+            head = await client.read_head("GET")
+            assert head.status == status
+            assert not {b"transfer-encoding", b"content-length"} & {n for n, _ in head.headers}
+            assert await client.read_body() == b""

@@ -476,7 +476,15 @@ async def test_one_observers_bug_does_not_take_the_others_turn(
     ] * 2
 
 
-PASSING = (route("files", paths=("/v1/files", "/v1/files/*",)),)
+PASSING = (
+    route(
+        "files",
+        paths=(
+            "/v1/files",
+            "/v1/files/*",
+        ),
+    ),
+)
 
 
 async def test_what_no_dialect_reads_passes_where_a_route_names_it() -> None:

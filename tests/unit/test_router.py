@@ -116,7 +116,13 @@ def test_a_route_holds_the_hooks_that_exist_in_order() -> None:
 
 CHAT, EMBEDDINGS = OpenAIChat(), OpenAIEmbeddings()
 ROUTES = (
-    route("files", ("/v1/files", "/v1/files/*",)),
+    route(
+        "files",
+        (
+            "/v1/files",
+            "/v1/files/*",
+        ),
+    ),
     route("embeddings", ("/v1/embeddings",), ("e-*",)),
     route("models", None, ("gpt-4o", "gpt-*")),
     route("rest", ("/v1/chat/completions", "/v1/rest")),

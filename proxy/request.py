@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from proxy.downstream import BODY_PACE, Connection, Downstream
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, TooLarge, Unsupported
+from proxy.units import clock
 
 _authority_end = re.compile("[/?#]").search
 
@@ -100,26 +101,19 @@ class Request(Downstream):
         self._expect()
         payload = self._payload
         timeout = self._connection.limits.body_timeout
-        loop = asyncio.get_running_loop()
-        arrived = 0
+        arrived, left = 0, timeout
         try:
-            async with asyncio.timeout(timeout or None) as timer:
-                while not payload.at_eof():
+            while not payload.at_eof():
+                # Whoever takes the chunks may be slow: only the time we wait is the client's.
+                began = clock()
+                async with asyncio.timeout(left if timeout else None):
                     chunk = await payload.readany()
-                    if not chunk:
-                        continue
-                    arrived += len(chunk)
-                    if timeout and arrived >= BODY_PACE:
-                        arrived = 0
-                        timer.reschedule(loop.time() + timeout)
-                    if timeout:
-                        # Whoever takes the chunk may be slow: that time is not the client's.
-                        left = (timer.when() or 0.0) - loop.time()
-                        timer.reschedule(None)
-                        yield chunk
-                        timer.reschedule(loop.time() + left)
-                    else:
-                        yield chunk
+                left -= clock() - began
+                arrived += len(chunk)
+                if arrived >= BODY_PACE:
+                    arrived, left = 0, timeout
+                if chunk:
+                    yield chunk
         except TimeoutError as error:
             raise ClientTimeout(
                 f"the body did not keep coming: {timeout:g} s brought less than {BODY_PACE} bytes"

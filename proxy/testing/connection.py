@@ -103,6 +103,10 @@ class Connection(asyncio.Protocol):
         """Let the last request be read once more."""
         self._unread = self.request
 
+    def skip_unread(self) -> None:
+        """A request that was to be read once more has had its turn."""
+        self._unread = None
+
     async def send(self, data: bytes) -> None:
         """Send `data`; returns when the kernel has taken all of it, or the connection is gone."""
         if self._transport.is_closing():

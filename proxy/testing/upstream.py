@@ -137,6 +137,7 @@ class Upstream:
                 if self._next_is_on_accept():
                     connection.unread()
                 await self._play(connection)
+                connection.skip_unread()
         except Exception as error:
             self._failures.append(error)
         finally:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
+from proxy import server
 from proxy.downstream import Downstream
 from proxy.exchange import Exchange
 from proxy.front import OrdinaryRequest
@@ -21,6 +22,12 @@ from proxy.upstream import UpstreamConnection
 
 CHAT = "/v1/chat/completions"
 SETTLE_SECONDS = 3.0
+
+BODY = b'{"model":"m"}'
+LENGTH = f"content-length: {len(BODY)}\n"
+
+elsewhere = pytest.mark.parametrize("more", ["", "te: trailers\n"], ids=["ordinary", "other"])
+"""Two parsers read requests: ordinary ones are for the one, what adds `more` for the other."""
 
 _CONFIG = """
 {server}
@@ -176,6 +183,12 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
     assert not complaints
 
 
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that looks at its deadlines often."""
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
+
+
 async def check_leftovers(scene: Scene, before: set[asyncio.Task[Any]]) -> None:
     """Check that once the clients have left, no exchange costs anything any more."""
     app, upstream = scene.url.app, scene.upstream
@@ -260,6 +273,38 @@ def read_error(body: bytes) -> dict[str, Any]:
 def chat(*, stream: bool = False, **fields: object) -> bytes:
     """The bytes of a request for a chat completion."""
     return request(CHAT, {"model": "m", "messages": [], "stream": stream, **fields})
+
+
+def raw(
+    fields: str = LENGTH,
+    body: bytes = BODY,
+    *,
+    line: str = f"POST {CHAT} HTTP/1.1",
+    host: str = "host: x\n",
+) -> bytes:
+    """A request, spelled out; the lines of its head end in CRLF."""
+    return f"{line}\n{host}{fields}\n".replace("\n", "\r\n").encode("latin-1") + body
+
+
+def parse(received: bytes) -> Answer:
+    """One whole response with a length."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
+    fields = {name.decode(): value.decode("latin-1") for name, _, value in lines}
+    return Answer(int(head[9:12]), fields, body, int(fields["content-length"]) == len(body))
+
+
+async def check_refused(s: Scene, received: bytes, status: int = 400) -> None:
+    """Check that all that came is one refusal, the last of its connection, and logged in a line."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close" in head
+    assert b"\r\ncontent-type: application/json\r\n" in head
+    code = read_error(body)["code"]
+    line = await s.line()
+    assert (line["status"], line["error"]) == (status, code)
+    assert code in ("client.bad_request", "client.too_large", "client.unsupported")
+    assert s.upstream.requests == []
 
 
 @contextmanager

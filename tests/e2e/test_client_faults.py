@@ -135,7 +135,8 @@ async def test_a_client_that_leaves_in_its_request(
     async with scene() as s:
         async with s.client() as client:
             await client.send(part)
-            await until(lambda: s.url.app.pipeline.running)
+            await until(lambda: open_connections(s))
+            await asyncio.sleep(0.02)
             leave(client)
         await left(s, 1, "reading")
         assert s.upstream.connections == 0

@@ -239,6 +239,15 @@ async def test_a_script_that_begins_before_a_request_reads_it_where_it_says() ->
         assert len(upstream.requests) == 2
 
 
+async def test_a_script_for_connections_is_played_once_for_a_request_too() -> None:
+    async with Upstream([OnAccept(), Send(b".")]) as upstream, RawClient(upstream.url) as client:
+        assert await client.read_until(b".") == b"."
+        for turn in range(1, 3):
+            await client.send(request())
+            assert await client.read_some() == b"."
+            assert len(upstream.requests) == turn
+
+
 async def test_what_is_not_read_backs_up() -> None:
     began = time.monotonic()
     async with Upstream([OnAccept(), Hold(0.3), ReadRequest(), answer()]) as upstream:

@@ -88,9 +88,10 @@ def test_an_address_is_bound_without_waiting_for_its_last_owner(
     options: list[tuple[int, int, int]],
     where: object,
 ) -> None:
-    bind(address, "key")
+    bound: object = bind(address, "key")
 
     [made] = sockets.made
+    assert bound is made
     assert (made.family, made.options, made.bound) == (family, options, where)
     assert (made.blocking, made.closed) == (False, False)
 

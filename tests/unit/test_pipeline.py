@@ -150,6 +150,31 @@ async def test_a_request_is_answered_and_told_of_once() -> None:
     assert upstream.calls == ["close"]
 
 
+async def test_what_was_sent_is_not_kept_for_as_long_as_it_is_answered() -> None:
+    upstream = stream(DELTA)
+    running = Running(Scene(upstream), Request(b'{"model":"m","stream":true}'))
+    await turns()
+    [exchange] = running.pipeline.running
+    assert exchange.parsed is not None
+
+    assert exchange.parsed.raw == b""
+    assert (exchange.parsed.model, exchange.stream) == ("m", True)
+    upstream.play(None)
+    await running.task
+
+
+async def test_an_exchange_that_is_over_keeps_no_frame_of_the_code_alive() -> None:
+    scene = Scene(LookupError("a bug"))
+    await scene.run()
+
+    error: BaseException | None = scene.exchange.error
+    assert isinstance(error, ProxyError)
+    assert isinstance(error.__cause__, LookupError)
+    while error is not None:
+        assert error.__traceback__ is None
+        error = error.__cause__
+
+
 async def test_an_insane_request_id_is_not_repeated() -> None:
     downstream = await Scene(answer()).run(Request(BODY, headers={"X-Request-Id": "a b"}))
 
@@ -497,8 +522,27 @@ async def test_what_no_dialect_reads_passes_where_a_route_names_it() -> None:
     assert final.head.startswith(b"POST /v1/files/1?a=b HTTP/1.1\r\n")
     exchange = scene.exchange
     assert (exchange.route, exchange.pattern, exchange.dialect) == ("files", "files", "")
+    assert exchange.received_at <= exchange.read_at <= exchange.started_at
     assert exchange.bytes_in == 5
     assert upstream.calls == ["close"]
+
+
+async def test_what_cannot_be_passed_on_says_how_far_it_came() -> None:
+    scene = Scene(ConnectFailed("refused"), routes=PASSING)
+    downstream = await scene.run(Request(b"", path="/v1/files/1"))
+
+    assert (downstream.status, scene.exchange.phase) == (502, "waiting")
+    assert scene.exchange.bytes_in == 0
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PROPFIND"])
+async def test_a_method_that_nobody_means_passes_nowhere(method: str) -> None:
+    scene = Scene(routes=PASSING)
+    downstream = await scene.run(Request(b"", method=method, path="/v1/files/1"))
+
+    assert downstream.status == 405
+    assert "GET" in downstream.fields["allow"]
+    assert error_of(downstream)["message"] == f"{method} does not pass through"
 
 
 async def test_what_passes_and_breaks_is_told_by_the_break_alone() -> None:
@@ -574,9 +618,18 @@ async def test_one_model_is_told_by_its_name(
         assert error_of(downstream)["param"] == "model"
 
 
-async def test_where_no_name_is_known_the_provider_is_asked_for_its_models() -> None:
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/org/m", "/v1/models/org%2Fm"])
+async def test_where_no_name_is_known_the_provider_is_asked_for_its_models(path: str) -> None:
     scene = Scene(Upstream(b"{}", None, length=2))
-    downstream = await scene.run(Request(b"", method="GET", path="/v1/models"))
+    downstream = await scene.run(Request(b"", method="GET", path=path))
 
     assert (downstream.status, downstream.body) == (200, b"{}")
-    assert scene.transport.sent[0].head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert scene.transport.sent[0].head.startswith(b"GET %b HTTP/1.1\r\n" % path.encode())
+
+
+async def test_a_slash_of_a_models_name_leads_nowhere_else() -> None:
+    scene = Scene()
+    downstream = await scene.run(Request(b"", method="GET", path="/v1/models/..%2f..%2fadmin"))
+
+    assert downstream.status == 400
+    assert scene.transport.sent == []

@@ -75,10 +75,11 @@ def test_a_request_goes_to_its_address_with_the_proxys_token() -> None:
 
 def test_without_a_token_nobody_is_authenticated() -> None:
     request = Request(headers=HEADERS)
-    head = provider(auth=None).final(request, ADDRESS, None, NO_TIMEOUTS, b"").head
-
-    assert b"of-the-client" not in head
-    assert b"authorization" not in head.lower()
+    for who in (provider(auth=None), provider()):
+        assert who.final(request, ADDRESS, None, NO_TIMEOUTS, b"").head == (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: a:8000\r\n"
+            b"accept-encoding: identity\r\nContent-Type: application/json\r\n"
+        )
 
 
 def test_the_token_goes_where_the_provider_wants_it() -> None:
@@ -95,6 +96,18 @@ def test_a_provider_may_get_more_of_its_clients_fields() -> None:
 
     assert b"X-Mine: 1\r\n" in head
     assert b"X-Other" not in head
+
+
+def test_what_each_provider_gets_of_a_clients_fields_is_known_for_the_next_request() -> None:
+    one, two = provider("one"), provider("two", forward=("x-mine",))
+    first, second = Request(headers=HEADERS), Request(headers=HEADERS)
+    for who in (one, two):
+        who.final(first, ADDRESS, None, NO_TIMEOUTS, b"")
+    second.forwarded = first.forwarded
+    second.raw_headers = ()
+
+    assert b"X-Mine" not in one.final(second, ADDRESS, None, NO_TIMEOUTS, b"").head
+    assert b"X-Mine: 1\r\n" in two.final(second, ADDRESS, None, NO_TIMEOUTS, b"").head
 
 
 def test_each_address_and_path_has_its_own_head() -> None:

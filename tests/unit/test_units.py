@@ -72,6 +72,10 @@ def test_a_duration_is_spelled_as_it_was_written(text: str) -> None:
     assert format_duration(parse_duration(text)) == text
 
 
+def test_a_duration_that_is_no_whole_number_of_any_unit_is_spelled_in_seconds() -> None:
+    assert format_duration(1 / 3) == "0.333333s"
+
+
 @given(st.integers(1, 10**9), st.sampled_from(["us", "ms", "s", "m", "h", "d"]))
 def test_a_spelled_duration_means_the_same(count: int, unit: str) -> None:
     seconds = parse_duration(f"{count}{unit}")

@@ -123,11 +123,8 @@ def test_nothing_of_one_request_is_left_for_the_next() -> None:
     assert (request.model, request.stream, request.asked_usage) == (None, False, False)
 
 
-tree = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
-    max_leaves=8,
-)
+leaf = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+tree = leaf | st.lists(leaf, max_size=3) | st.dictionaries(st.text(max_size=4), leaf, max_size=3)
 
 
 @given(st.dictionaries(st.text(max_size=6), tree), st.text(max_size=20), st.booleans())

@@ -107,6 +107,7 @@ def test_what_is_not_known_is_left_out(writer: Writer) -> None:
         (None, "info"),
         (NoRoute("x"), "info"),
         (ProviderBroke("x", status=499), "info"),
+        (ProviderBroke("x", status=500), "warning"),
         (ProviderBroke("x"), "warning"),
     ],
 )
@@ -261,6 +262,14 @@ def test_whatever_is_said_is_one_line(message: str, fields: dict[str, str]) -> N
     assert writer.last["message"] == message
     Log(writer, form="text").say("info", "e", message, **fields)
     assert writer.lines[-1].decode()[:-1].isprintable()
+
+
+def test_what_waits_is_written_when_it_must_be(writer: Writer) -> None:
+    log = Log(writer)
+    log.exchange(finished())
+    log.flush()
+
+    assert writer.flushed == 1
 
 
 def test_lost_lines_are_the_writers(writer: Writer) -> None:

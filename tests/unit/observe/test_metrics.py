@@ -127,8 +127,13 @@ def test_a_stream_of_one_token_has_no_pace(counted: Counted, usage: Usage | None
     assert counted("gen_ai_server_time_per_output_token_seconds_count", **MODEL) == 0
 
 
-def test_an_answer_in_one_piece_has_no_first_token(counted: Counted) -> None:
+def test_an_answer_in_one_piece_and_a_stream_of_nothing_have_no_first_token(
+    counted: Counted,
+) -> None:
     counted.metrics.exchange(finished(usage=Usage(output_tokens=6)))
+    silent = finished(stream=True)
+    silent.first_at = silent.last_at = 0.0
+    counted.metrics.exchange(silent)
 
     assert counted("gen_ai_server_time_to_first_token_seconds_count", **MODEL) == 0
 

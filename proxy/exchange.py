@@ -88,7 +88,7 @@ class ParsedRequest(msgspec.Struct):
     def forget(self) -> None:
         """Let go of the bytes: the request is sent, and a stream may live for an hour."""
         self.raw = b""
-        self._fields = None
+        self._fields = {}
 
     def branch(self) -> "ParsedRequest":
         """A copy that can be changed for one target without changing it for the next."""

@@ -23,6 +23,9 @@ GAP_BUCKETS = 32
 GAP_BOUNDS = tuple(2**k / GAPS_PER_SECOND for k in range(GAP_BUCKETS - 1))
 """Upper bounds, in seconds, of the buckets that Exchange.gaps counts in."""
 
+MAX_OPEN = 16 * 1024
+"""Bytes of an open frame's beginning that are kept, to tell what it was when it has ended."""
+
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -178,6 +181,7 @@ class Relay:
             raise self.error
         if self._watch is not None and (rest := self._watch.close()):
             self._downstream.write(rest)
+            self.bytes_out += len(rest)
         self._downstream.finish()
 
     @property
@@ -231,7 +235,12 @@ class Relay:
         else:
             return
         self.bytes_out += len(out)
-        self._last = out
+        last = self._last
+        if self.gaps is None or not last or last.endswith(_FRAME_ENDS):
+            self._last = out
+        else:
+            # The frame that is open goes on: how it ends shows only together with its beginning.
+            self._last = last[-MAX_OPEN:] + out
         if downstream.writing_paused and not self._paused:
             self._paused = True
             self._upstream.pause()
@@ -256,7 +265,9 @@ class Relay:
             self._stuck_since = now
         elif now - self._stuck_since >= self.send_timeout:
             self._sweep.discard(self)
-            self.broke(ClientTimeout(f"the client took nothing for {self.send_timeout:g} s"))
+            self.error = ClientTimeout(f"the client took nothing for {self.send_timeout:g} s")
+            self._finished = True
+            self._wake_up()
             self._downstream.abort()
 
     def _wake_up(self) -> None:

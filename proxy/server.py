@@ -256,7 +256,7 @@ class Connection(RequestHandler):
                 # nor stop waiting for the rest.
                 current._cancel(TransferEncodingError("a chunk is malformed"))
                 self._lingering_time = 0.0
-        elif expects_head:
+        elif data and expects_head:  # aiohttp reads on with nothing, too
             self._head_at = self._head_at or clock()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:

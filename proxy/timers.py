@@ -5,6 +5,7 @@ for too long keeps the time of its last sign of life instead, and is asked a few
 """
 
 import asyncio
+import logging
 from typing import Protocol
 
 from proxy.units import clock
@@ -54,6 +55,11 @@ class Sweep:
         self._handle = None
         now = clock()
         for watched in tuple(self._watched):
-            watched.check(now)
+            try:
+                watched.check(now)
+            except Exception:
+                # One that fails must not keep the others from their deadlines.
+                self._watched.discard(watched)
+                logging.getLogger("proxy").exception("a deadline could not be enforced")
         if self._watched and self._handle is None:
             self._handle = asyncio.get_running_loop().call_later(self._interval, self._turn)

@@ -62,12 +62,14 @@ class Answer:
         return read_error(self.body)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scene:
     """A proxy, and the provider that it sends everything to."""
 
     url: ProxyURL
     upstream: Upstream
+    counted: int | None = None
+    """How many exchanges there were when a test counted them last."""
 
     def client(self, *, timeout: float = 10.0, receive_buffer: int | None = None) -> RawClient:
         """A connection to the proxy, to be opened by `async with`."""
@@ -93,6 +95,7 @@ class Scene:
         await until(lambda: len(self.url.exchanges) >= count)
         lines = self.url.exchanges
         assert len(lines) == count, lines
+        self.counted = count
         return lines
 
     async def refused(self, answer: Answer, status: int, code: str, **said: str) -> None:
@@ -174,6 +177,7 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
                     made = Scene(url, upstream)
                     yield made
                     await check_leftovers(made, before)
+                    assert made.counted in (None, len(url.exchanges)), url.exchanges
         finally:
             gc.unfreeze()
             gc.enable()

@@ -113,10 +113,11 @@ async def test_an_upload_that_stops(scene: Scenes) -> None:
 
 
 @pytest.mark.usefixtures("attentive")
-async def test_connections_that_ask_nothing_are_closed(scene: Scenes) -> None:
+@elsewhere
+async def test_connections_that_ask_nothing_are_closed(scene: Scenes, more: str) -> None:
     async with scene(server=IMPATIENT) as s:
         async with s.client() as fresh, s.client() as used:
-            await used.send(raw())
+            await used.send(raw(LENGTH + more))
             assert (await read_answer(used)).status == 200
             assert await fresh.read_rest() == await used.read_rest() == b""
         assert len(await s.lines(1)) == 1

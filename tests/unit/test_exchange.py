@@ -83,7 +83,7 @@ def test_a_request_that_was_sent_can_let_go_of_its_bytes() -> None:
     request.forget()
 
     assert request.raw == b""
-    assert request._fields is None
+    assert request.fields == {}
     assert (request.model, request.stream) == ("m", True)
 
 

@@ -392,3 +392,14 @@ async def test_a_body_that_is_too_long_is_not_waited_for() -> None:
 async def test_a_body_that_breaks_is_not_taken_for_the_whole() -> None:
     with pytest.raises(ProviderBroke):
         await collect(Upstream(b"a", ProviderBroke("reset"), None), 2)
+
+
+async def test_an_open_frame_is_kept_until_it_ends() -> None:
+    scene = Scene(timed=True)
+    task = await scene.begin()
+    for piece, between in ((b"data: a\n\nda", False), (b"ta: b\n", False), (b"\n", True)):
+        scene.upstream.play(piece)
+        assert scene.relay.between_frames is between
+    assert scene.relay.last_chunk.endswith(b"data: b\n\n")
+    scene.upstream.play(None)
+    await task

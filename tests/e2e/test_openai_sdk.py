@@ -401,6 +401,7 @@ async def test_a_stream_that_does_not_end_well_raises(model: str, words: str, co
         with pytest.raises(openai.APIError, match=words):
             await collect(stream, chunks)
         assert len(chunks) == 5
+        await until(lambda: proxy.exchanges)
         [line] = proxy.exchanges
         assert (line["status"], line["error"]) == (200, code)
 

@@ -18,6 +18,7 @@ component   anything that ``type = "…"`` can name
 chunk       bytes as they came
 frame       one unit of a stream's framing, such as one server-sent event
 event       what a frame means
+chat        what a client asks a model, in no dialect's spelling
 """
 
 __version__ = "0.1.0"

@@ -1,14 +1,22 @@
 """A dialect: how one API family spells one endpoint's requests, responses, streams and errors.
 
 Pure: nothing in a dialect waits, reads or writes. One instance serves every exchange; what
-belongs to one response lives in the watch that is made for it.
+belongs to one response lives in the watch, decoder or encoder that is made for it.
+
+Where client and provider speak the same dialect, bytes pass through and a :class:`Watch` looks
+on. Where they do not, the client's dialect *reads* the request into the neutral form and the
+provider's *renders* it; the provider's *decodes* the response into events, and the client's
+*encodes* them.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Iterable
+from typing import Any, ClassVar, NoReturn, Protocol
 
-from proxy.errors import ProxyError
-from proxy.exchange import ParsedRequest, Usage
+from proxy.chat import Ask, Rendering
+from proxy.errors import ProxyError, Unsupported
+from proxy.event import Event, Usage
+from proxy.exchange import ParsedRequest
 
 
 class Watch(Protocol):
@@ -27,6 +35,32 @@ class Watch(Protocol):
         """The body is whole; returns what was held back."""
 
 
+class Decoder(Protocol):
+    """Makes events of a streamed response; cut anywhere, it makes the same ones."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes; never raises.
+
+        What cannot be read becomes a `Failure` with a BadResponse, and nothing comes after it.
+        """
+
+    def close(self) -> list[Event]:
+        """The body is whole: the events that only its end completes.
+
+        If neither `End` nor `Failure` is among all the events, the stream was cut off.
+        """
+
+
+class Encoder(Protocol):
+    """Makes a streamed response of events."""
+
+    def feed(self, events: Iterable[Event]) -> bytes:
+        """The whole frames that say them; what cannot be said yet is held."""
+
+    def close(self) -> bytes:
+        """What was held back, and what ends the stream. Not called where it broke."""
+
+
 class Dialect(ABC):
     """One endpoint of an API family. Members live in ``dialects/``."""
 
@@ -34,12 +68,23 @@ class Dialect(ABC):
     family: ClassVar[str]
     """The API family, as providers' presets name it."""
     path: ClassVar[str]
-    """The endpoint's canonical path."""
+    """The endpoint's canonical path; in one that names the model, ``{model}`` stands for it."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Further paths that answer; routes match the canonical one."""
     operation: ClassVar[str]
     """What OpenTelemetry's GenAI conventions call it (`gen_ai.operation.name`)."""
+    model_in_path: ClassVar[bool] = False
+    """The path names the model, and the body does not."""
+    client_facing: ClassVar[bool] = True
+    """Clients may speak it to us; otherwise only we speak it to providers."""
+    form: ClassVar[str] = ""
+    """What its requests are: `chat`, `count` (a chat whose tokens are to be counted) or
+    `embedding`. Dialects of one form can be translated into each other; "" is none."""
+    stream_query: ClassVar[str] = ""
+    """What the query has to say for a stream that we translate."""
 
     @abstractmethod
-    def parse(self, body: bytes) -> ParsedRequest:
+    def parse(self, body: bytes, path: str = "", query: str = "") -> ParsedRequest:
         """Read what policy needs of a request. Raises BadJSON or BadRequest."""
 
     @abstractmethod
@@ -75,3 +120,43 @@ class Dialect(ABC):
     @abstractmethod
     def error_event(self, error: ProxyError) -> bytes:
         """The last frame of a stream that went wrong after its head was out."""
+
+    def status(self, error: ProxyError) -> int:
+        """The status of the answer that says what went wrong."""
+        return error.status
+
+    # Translation: a dialect whose `form` is not "" has all of these.
+
+    def read(self, request: ParsedRequest) -> Ask:
+        """The whole request in the neutral form.
+
+        Raises BadRequest for what no provider would take: a wrong type, a missing field.
+        """
+        self._untranslatable()
+
+    def render(self, ask: Ask, rendering: Rendering) -> bytes:
+        """A request's body. Raises Unsupported for what this dialect cannot say."""
+        self._untranslatable()
+
+    def decode(self, body: bytes) -> list[Event]:
+        """The events of a whole response. Raises BadResponse for what is none."""
+        self._untranslatable()
+
+    def encode(self, ask: Ask, events: list[Event]) -> bytes:
+        """The whole response that says the events, to a client that asked `ask`."""
+        self._untranslatable()
+
+    def decoder(self) -> Decoder:
+        """A decoder for one streamed response."""
+        self._untranslatable()
+
+    def encoder(self, ask: Ask) -> Encoder:
+        """An encoder for one streamed response, to a client that asked `ask`."""
+        self._untranslatable()
+
+    def content_type(self, ask: Any, *, stream: bool) -> bytes:
+        """The content type of what `encode` or `encoder` make."""
+        return b"text/event-stream; charset=utf-8" if stream else b"application/json"
+
+    def _untranslatable(self) -> NoReturn:
+        raise Unsupported(f"{self.name} cannot be translated")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from proxy.errors import ProxyError
+from proxy.event import Usage
 
 Raw = msgspec.Raw
 
@@ -58,6 +59,9 @@ class ParsedRequest(msgspec.Struct):
     raw: bytes
     model: str | None
     stream: bool
+    path: str = ""
+    """The request target without its query."""
+    query: str = ""
     asked_usage: bool = False
     """Whether the client itself asked for usage in the stream."""
     changed: bool = False
@@ -127,15 +131,6 @@ class FinalRequest(msgspec.Struct):
     length: int | None
     """Bytes of a body that is an iterator; None: it goes out chunked."""
     timeouts: Timeouts
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens that an exchange used, as its provider counted them; input includes cached."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
 
 
 class Exchange(msgspec.Struct, kw_only=True, eq=False):

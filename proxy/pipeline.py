@@ -130,7 +130,7 @@ class Pipeline:
         exchange.read_at = clock()
         exchange.bytes_in = len(body)
         exchange.phase = "routing"
-        parsed = exchange.parsed = dialect.parse(body)
+        parsed = exchange.parsed = dialect.parse(body, request.path, request.query)
         del body
         route, exchange.pattern = self._router.route(request, parsed)
         exchange.route = route.name

@@ -75,7 +75,7 @@ class OpenAI(Dialect):
     has_usage_option: ClassVar[bool] = False
     """Whether streams report usage only where `stream_options.include_usage` asks for it."""
 
-    def parse(self, body: bytes) -> ParsedRequest:
+    def parse(self, body: bytes, path: str = "", query: str = "") -> ParsedRequest:
         request = parse_envelope(body)
         if request.model is None and self.needs_model:
             raise BadRequest("you must provide a model parameter", param="model")

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from proxy.exchange import Raw, Usage
+from proxy.event import Usage
+from proxy.exchange import Raw
 from proxy.framing.sse import FrameSplitter, parse_frame
 
 _KEY = b'"usage"'

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.dialect import Watch
 from proxy.errors import BadResponse, ClientLeft, ClientTimeout, ProviderBroke
-from proxy.exchange import Usage
+from proxy.event import Usage
 from proxy.framing import FramingError
 from proxy.relay import GAP_BOUNDS, Relay, collect
 from proxy.tasks import spawn

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.errors import BadCredentials, BadResponse, ProviderBroke
-from proxy.exchange import Usage
+from proxy.event import Usage
 from proxy.response import MAX_REFUSAL, Responder
 from proxy.timers import Sweep
 from tests.unit.conftest import NO_TIMEOUTS, Downstream, Request, Upstream, exchange_of

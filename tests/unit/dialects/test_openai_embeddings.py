@@ -4,7 +4,7 @@ import pytest
 
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.errors import BadRequest
-from proxy.exchange import Usage
+from proxy.event import Usage
 from proxy.testing import check_dialect
 
 EMBEDDINGS = OpenAIEmbeddings()

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import BadRequest, ProviderBroke, TooLong
-from proxy.exchange import Usage
+from proxy.event import Usage
 from proxy.testing import check_dialect
 
 RESPONSES = OpenAIResponses()

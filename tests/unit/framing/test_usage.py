@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.exchange import Usage
+from proxy.event import Usage
 from proxy.framing import FramingError
 from proxy.framing.sse import MAX_FRAME
 from proxy.framing.usage import UsageStrip, UsageWatch, decode_usage

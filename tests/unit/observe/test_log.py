@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import NoRoute, ProviderBroke, ProxyError
-from proxy.exchange import Exchange, ParsedRequest, Usage
+from proxy.event import Usage
+from proxy.exchange import Exchange, ParsedRequest
 from proxy.observe.log import LEVELS, MAX_PATH, Log, LogHandler, open_log
 from tests.unit.conftest import Request, exchange_of
 

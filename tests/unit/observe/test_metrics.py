@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from proxy.errors import ClientLeft, ProviderBroke, ProxyError
-from proxy.exchange import Exchange, Usage
+from proxy.event import Usage
+from proxy.exchange import Exchange
 from proxy.observe.metrics import Metrics
 from tests.unit.conftest import Request, exchange_of
 

@@ -8,7 +8,8 @@ import pytest
 from proxy.dialect import Dialect, Watch
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.errors import Blocked, ProxyError
-from proxy.exchange import Exchange, ParsedRequest, Usage
+from proxy.event import Usage
+from proxy.exchange import Exchange, ParsedRequest
 from proxy.processor import Processor
 from proxy.testing import check_dialect, check_processor
 from tests.unit.conftest import Request
@@ -114,7 +115,7 @@ class Spoiled(OpenAIChat):
     def __init__(self, what: str) -> None:
         self.what = what
 
-    def parse(self, body: bytes) -> ParsedRequest:
+    def parse(self, body: bytes, path: str = "", query: str = "") -> ParsedRequest:
         if self.what == "parse":
             msgspec.json.decode(body, type=dict[str, Any])
         return super().parse(body)

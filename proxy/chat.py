@@ -269,6 +269,9 @@ class Rendering(msgspec.Struct, kw_only=True):
     """What the provider calls the model."""
     omissions: Omissions
     quirks: Quirks = Quirks()
+    usage: bool = True
+    """A stream is to report its usage, where that has to be asked for: whatever the client wants,
+    translation needs it. False for providers that do not take the question."""
 
 
 # What several dialects ask of a chat.

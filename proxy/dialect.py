@@ -69,6 +69,8 @@ class Dialect(ABC):
     """The API family, as providers' presets name it."""
     path: ClassVar[str]
     """The endpoint's canonical path; in one that names the model, ``{model}`` stands for it."""
+    stream_path: ClassVar[str] = ""
+    """Where streams are asked for, if not there."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Further paths that answer; routes match the canonical one."""
     operation: ClassVar[str]

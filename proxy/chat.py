@@ -22,6 +22,8 @@ class Part(msgspec.Struct, kw_only=True):
 
     cache: str | None = None
     """A cache mark: what stands up to here is worth caching. "" or a lifetime such as "1h"."""
+    extra: dict[str, Raw] = {}
+    """Fields that are hints, in the spelling of the chat's `origin`: left out by every other."""
 
 
 class TextPart(Part):
@@ -129,6 +131,8 @@ class Tool(msgspec.Struct, kw_only=True):
     custom: bool = False
     """Its argument is free text; `schema` is then the format, as OpenAI spells it."""
     cache: str | None = None
+    extra: dict[str, Raw] = {}
+    """As a part's."""
     native: Raw | None = None
     """The whole tool as the dialect `origin` spells it: one that the provider itself runs."""
     origin: str = ""
@@ -275,6 +279,34 @@ class Rendering(msgspec.Struct, kw_only=True):
 
 
 # What several dialects ask of a chat.
+
+
+def omit_foreign(chat: Chat, dialect: str, omissions: Omissions) -> None:
+    """Refuse, or leave out, what only the chat's own dialect can say, if that is not `dialect`."""
+    if chat.origin == dialect:
+        return
+    for name in chat.native:
+        omissions.refuse(f"`{name}`", param=name.partition(":")[0])
+    for name in chat.extra:
+        omissions.hint(name)
+    for tool in chat.tools:
+        if tool.native is not None:
+            omissions.refuse(f"the tool `{tool.name}`", param="tools")
+        for name in tool.extra:
+            omissions.hint(f"tools.{name}")
+    for message in chat.messages:
+        for part in message.parts:
+            _omit_of_part(part, omissions)
+
+
+def _omit_of_part(part: Part, omissions: Omissions) -> None:
+    if isinstance(part, NativePart):
+        omissions.refuse(f"content of the type `{part.kind}`", param="messages")
+    for name in part.extra:
+        omissions.hint(f"messages.{name}")
+    if isinstance(part, ResultPart):
+        for inner in part.content:
+            _omit_of_part(inner, omissions)
 
 
 def merged(messages: Iterable[Message]) -> Iterator[Message]:

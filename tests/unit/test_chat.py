@@ -4,12 +4,18 @@ import pytest
 
 from proxy.chat import (
     CallPart,
+    Chat,
     Message,
+    NativePart,
     Omissions,
+    Raw,
+    ResultPart,
     TextPart,
+    Tool,
     call_names,
     data_url,
     merged,
+    omit_foreign,
     seal,
     split_data_url,
     unseal,
@@ -101,3 +107,58 @@ def test_hints_are_refused_where_the_route_says_so() -> None:
 def test_content_is_refused_always() -> None:
     with pytest.raises(Unsupported, match="audio cannot be carried"):
         Omissions("anthropic_messages", reject=False).refuse("audio", param="messages")
+
+
+TRUE = Raw(b"true")
+
+
+def test_hints_of_another_dialect_are_left_out_and_named() -> None:
+    inner = TextPart(text="b", extra={"shade": TRUE})
+    part = ResultPart(id="c", content=[inner], extra={"tint": TRUE})
+    chat = Chat(
+        model="m",
+        messages=[Message("tool", [part])],
+        tools=[Tool(name="f", extra={"lazy": TRUE})],
+        extra={"speed": TRUE},
+        origin="ours",
+    )
+    omissions = Omissions("theirs", reject=False)
+    omit_foreign(chat, "theirs", omissions)
+    assert omissions.names == ["speed", "tools.lazy", "messages.tint", "messages.shade"]
+
+    own = Omissions("ours", reject=True)
+    omit_foreign(chat, "ours", own)
+    assert own.names == []
+
+
+@pytest.mark.parametrize(
+    ("chat", "words", "param"),
+    [
+        (Chat(model="m", messages=[], native=["container"]), "`container`", "container"),
+        (Chat(model="m", messages=[], native=["max_tokens: 0"]), "`max_tokens: 0`", "max_tokens"),
+        (
+            Chat(model="m", messages=[], tools=[Tool(name="web", native=TRUE, origin="ours")]),
+            "the tool `web`",
+            "tools",
+        ),
+        (
+            Chat(
+                model="m",
+                messages=[
+                    Message(
+                        "tool",
+                        [ResultPart(id="c", content=[NativePart(TRUE, "ours", "browser_state")])],
+                    )
+                ],
+            ),
+            "content of the type `browser_state`",
+            "messages",
+        ),
+    ],
+)
+def test_what_only_another_dialect_can_say_is_refused(chat: Chat, words: str, param: str) -> None:
+    chat.origin = "ours"
+    with pytest.raises(Unsupported, match=words) as raised:
+        omit_foreign(chat, "theirs", Omissions("theirs", reject=False))
+    assert raised.value.param == param
+    omit_foreign(chat, "ours", Omissions("ours", reject=False))

@@ -14,12 +14,8 @@ from proxy.client import Client
 from proxy.component import Component
 from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.load import Loaded
-from proxy.config.sections import (
-    GlobalConfig,
-    MockConfig,
-    ProviderConfig,
-    RouteConfig,
-)
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.sections import GlobalConfig, RouteConfig
 from proxy.dialect import Dialect
 from proxy.downstream import Limits
 from proxy.errors import ConfigError, ProxyError
@@ -29,7 +25,7 @@ from proxy.listener import bind, unlink, url
 from proxy.observe.log import Log, open_log
 from proxy.observe.metrics import Metrics
 from proxy.pipeline import Observer, Pipeline
-from proxy.provider import Provider, presets
+from proxy.provider import Provider
 from proxy.registry import find, names
 from proxy.relay import GAP_BOUNDS
 from proxy.router import Route, Router, Target
@@ -84,15 +80,15 @@ def assemble(loaded: Loaded) -> Assembly:
     components: list[Component] = list(settings.processor.values())
     providers: dict[str, Provider] = {}
     problems: list[str] = []
+    dialects = {name: find("dialects", name)() for name in names("dialects")}
     for name, section in settings.provider.items():
         try:
-            providers[name] = _provider(name, section, settings.global_, components)
+            providers[name] = _provider(name, section, settings.global_, components, dialects)
         except ValueError as error:
             key, _, problem = str(error).partition(": ")
             problems.append(f"{loaded.at('provider', name, key)}: {problem}")
     if problems:
         raise ConfigError(problems)
-    dialects = [find("dialects", name)() for name in names("dialects")]
     routes = tuple(
         Route(
             section.name,
@@ -108,11 +104,12 @@ def assemble(loaded: Loaded) -> Assembly:
                 for target in section.targets
             ),
             usage=section.usage,
+            reject_hints=section.unsupported == "reject",
         )
         for section in settings.route
     )
-    fallback = next(dialect for dialect in dialects if dialect.name == "openai_chat")
-    return Assembly(router=Router(dialects, routes), components=components, fallback=fallback)
+    router = Router(dialects.values(), routes)
+    return Assembly(router=router, components=components, fallback=dialects["openai_chat"])
 
 
 class App:
@@ -248,8 +245,9 @@ def _provider(
     section: ProviderConfig | MockConfig,
     defaults: GlobalConfig,
     components: list[Component],
+    dialects: Mapping[str, Dialect],
 ) -> Provider:
-    preset = presets()[section.type]
+    preset = section.preset()
     place: Url
     token = None
     if isinstance(section, MockConfig):
@@ -276,11 +274,10 @@ def _provider(
     components.append(place)
     return Provider(
         name,
-        family=preset.dialect,
+        preset,
+        [dialects[spoken] for spoken in preset.dialects],
         url=place,
         token=token,
-        auth=preset.auth,
-        stream_usage=preset.stream_usage,
         forward_headers=forward,
         timeouts=_timeouts(defaults, section),
     )

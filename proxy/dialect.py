@@ -22,17 +22,31 @@ from proxy.exchange import ParsedRequest
 class Watch(Protocol):
     """Looks at a response that passes by; cut anywhere, it sees the same."""
 
-    usage: Usage | None
-    """What has been found so far."""
+    @property
+    def usage(self) -> Usage | None:
+        """What has been found so far."""
 
     def feed(self, data: bytes) -> bytes:
         """Some of the body; returns what is to be sent on: the same object if nothing changed.
 
-        Raises FramingError for what no provider of this dialect sends.
+        Raises FramingError for what no provider of this dialect sends, StreamFailed where the
+        stream itself says that it failed and the client is to be told in other words.
         """
 
     def close(self) -> bytes:
-        """The body is whole; returns what was held back."""
+        """The body is whole; returns what was held back. Raises StreamFailed."""
+
+
+class StreamFailed(Exception):
+    """A watch read, in the midst of a stream, what ends it.
+
+    `rest` is what is still to be sent on before `error` is told.
+    """
+
+    def __init__(self, error: ProxyError, rest: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.rest = rest
 
 
 class Decoder(Protocol):

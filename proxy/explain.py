@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from proxy.config.sections import ProviderConfig, Settings
+from proxy.client import prepare
+from proxy.config.provider import ProviderConfig
+from proxy.config.sections import Settings
 from proxy.dialect import Dialect
 from proxy.errors import NoRoute, ProcessorFailed, ProxyError, TooLarge
 from proxy.exchange import Exchange, ParsedRequest, Raw
@@ -62,6 +64,8 @@ class Asked(msgspec.Struct, frozen=True):
     """A target of the route, and what it would be asked, were it its turn."""
 
     target: str
+    dialect: str | None
+    """What it is asked in; None: as it came."""
     url: str | None
     """None: it runs inside the proxy."""
     model: str | None
@@ -70,6 +74,10 @@ class Asked(msgspec.Struct, frozen=True):
     hides_usage: bool
     """Usage is asked for that the client did not ask for, and taken out of the stream again."""
     timeouts: dict[str, str]
+    dropped: list[str] = []
+    """Hints that its dialect cannot say."""
+    error: Failure | None = None
+    """Why it cannot be asked."""
 
 
 class Explanation(msgspec.Struct):
@@ -123,9 +131,9 @@ class Explainer:
         limit = self._settings.server.max_body_size
         if len(body) > limit:
             raise TooLarge(f"the body is larger than {format_size(limit)}")
-        parsed = dialect.parse(body)
+        parsed = dialect.parse(body, explanation.path)
         explanation.model, explanation.stream = parsed.model, parsed.stream
-        route, pattern = self._route(explanation, parsed)
+        route, pattern = self._route(explanation, dialect, parsed)
         request = Request(explanation.path, body)
         exchange = Exchange(request=request, id="explain", received_at=clock())
         exchange.dialect, exchange.operation = dialect.name, dialect.operation
@@ -138,15 +146,34 @@ class Explainer:
             for hook in route.on_end:
                 hook(exchange)
         for target in route.targets:
-            asked = parsed.branch()
-            if target.model is not None and target.model != parsed.model:
-                asked.set("model", target.model)
-            hides = self._asks_usage(route, target) and dialect.ask_usage(asked)
-            changed = _changes(parsed.fields, asked.fields)
-            model = target.model or parsed.model
-            explanation.targets.append(
-                self._asked(route, target, request, model, changed, hides=hides)
-            )
+            explanation.targets.append(self._prepared(route, target, dialect, request, parsed))
+
+    def _prepared(
+        self,
+        route: Route,
+        target: Target,
+        dialect: Dialect,
+        request: "Request",
+        parsed: ParsedRequest,
+    ) -> Asked:
+        counts_usage = self._settings.monitoring.metrics
+        model = target.model or parsed.model
+        try:
+            prepared = prepare(route, target, dialect, parsed.branch(), counts_usage=counts_usage)
+        except ProxyError as error:
+            return self._asked(route, target, request, None, model, error=_failure(error))
+        translation = prepared.translation
+        return self._asked(
+            route,
+            target,
+            request,
+            prepared.path,
+            model,
+            _changes(parsed.fields, prepared.request.fields),
+            hides=prepared.strip,
+            dialect=(translation.spoken if translation else dialect).name,
+            dropped=translation.dropped if translation else [],
+        )
 
     async def _process(
         self,
@@ -176,32 +203,37 @@ class Explainer:
             explanation.answer = "the proxy itself, with the models that its routes name"
             return
         route = self._router.passing(path, endpoint=models)
-        self._consider(explanation, route, None, endpoint=models)
+        self._consider(explanation, route, path, None, endpoint=models)
         if route is None:
             raise NoRoute(f"no route takes POST {path[:_MAX_LINE]}")
         request = Request(path, b"")
-        explanation.targets.append(self._asked(route, route.targets[0], request))
+        target = route.targets[0]
+        path = target.provider.passed_path(path, "")
+        explanation.targets.append(self._asked(route, target, request, path))
 
-    def _route(self, explanation: Explanation, parsed: ParsedRequest) -> tuple[Route, str]:
+    def _route(
+        self, explanation: Explanation, dialect: Dialect, parsed: ParsedRequest
+    ) -> tuple[Route, str]:
         """The route that takes the request, and by what of it; the ones before it with why not."""
         taken: Route | None = None
         try:
-            taken, pattern = self._router.route(Request(explanation.path, b""), parsed)
+            taken, pattern = self._router.route(dialect, parsed)
             return taken, pattern
         finally:
-            self._consider(explanation, taken, parsed, endpoint=True)
+            self._consider(explanation, taken, dialect.path, parsed)
 
     def _consider(
         self,
         explanation: Explanation,
         taken: Route | None,
+        path: str,
         parsed: ParsedRequest | None,
         *,
-        endpoint: bool,
+        endpoint: bool = True,
     ) -> None:
         for route, section in zip(self._router.routes, self._settings.route, strict=True):
             models = None if section.models is None else ", ".join(section.models)
-            if not route.takes_path(explanation.path, endpoint=endpoint):
+            if not route.takes_path(path, endpoint=endpoint):
                 why = f"it takes {', '.join(section.path or ('endpoints of dialects',))} only"
             elif parsed is None:
                 named = "it takes models by name, and here none is read"
@@ -220,41 +252,44 @@ class Explainer:
             if route is taken:
                 break
 
-    def _asks_usage(self, route: Route, target: Target) -> bool:
-        if route.usage == "auto":
-            return self._settings.monitoring.metrics and target.provider.stream_usage
-        return route.usage == "always"
-
     def _asked(
         self,
         route: Route,
         target: Target,
         request: "Request",
+        path: str | None,
         model: str | None = None,
         changes: Sequence[Change] = (),
         *,
         hides: bool = False,
+        dialect: str | None = None,
+        dropped: Sequence[str] = (),
+        error: Failure | None = None,
     ) -> Asked:
-        section = self._settings.provider[target.provider.name]
-        url = None
-        if isinstance(section, ProviderConfig) and section.url is not None:
-            address = parse_address(section.url)
-            final = target.provider.final(request, address, None, target.timeouts, b"")
-            path = final.head.split(b" ", 2)[1].decode("latin-1")
-            url = f"{address.origin.scheme}://{address.host.decode('ascii')}{path}"
         seconds = msgspec.structs.asdict(target.timeouts)
         # An exchange ends as a whole: the first target's says when.
         seconds["total"] = route.targets[0].timeouts.total
         return Asked(
             target=repr(target),
-            url=url,
+            dialect=dialect,
+            url=None if path is None else self._url(target, path),
             model=model,
             changes=list(changes),
             hides_usage=hides,
             timeouts={
                 name: format_duration(value) if value else "none" for name, value in seconds.items()
             },
+            dropped=list(dropped),
+            error=error,
         )
+
+    def _url(self, target: Target, path: str) -> str | None:
+        section = self._settings.provider[target.provider.name]
+        if not isinstance(section, ProviderConfig) or section.url is None:
+            return None
+        address = parse_address(section.url)
+        prefix = address.prefix.decode("ascii")
+        return f"{address.origin.scheme}://{address.host.decode('ascii')}{prefix}{path}"
 
 
 class Request:

@@ -44,6 +44,9 @@ FORWARDED = (
 )
 """What a provider gets of its client's fields, whatever its configuration adds."""
 
+TRANSLATED = ("user-agent", "idempotency-key", "traceparent", "tracestate")
+"""What of them goes along with a body that is not the client's own."""
+
 NEVER_FORWARDED = (
     HOP_BY_HOP
     | CREDENTIALS
@@ -93,8 +96,9 @@ class Forwarding:
 
     __slots__ = ("_passes",)
 
-    def __init__(self, extra: Iterable[str] = ()) -> None:
-        patterns = (*FORWARDED, *(pattern.lower() for pattern in extra))
+    def __init__(self, extra: Iterable[str] = (), usual: tuple[str, ...] = FORWARDED) -> None:
+        """`extra` are patterns that are forwarded beside the usual ones."""
+        patterns = (*usual, *(pattern.lower() for pattern in extra))
 
         def passes(name: bytes) -> bool:
             text = name.decode("latin-1")

@@ -132,7 +132,7 @@ class Pipeline:
         exchange.phase = "routing"
         parsed = exchange.parsed = dialect.parse(body, request.path, request.query)
         del body
-        route, exchange.pattern = self._router.route(request, parsed)
+        route, exchange.pattern = self._router.route(dialect, parsed)
         exchange.route = route.name
         exchange.hooks = route.on_end
         if route.on_request:
@@ -156,20 +156,12 @@ class Pipeline:
         downstream: Downstream,
     ) -> None:
         exchange.phase = "waiting"
-        target, upstream, strip = await self._client.send(exchange, route, dialect, parsed)
+        answered = await self._client.send(exchange, route, dialect, parsed)
         parsed.forget()
         try:
-            await self._responder.answer(
-                exchange,
-                dialect,
-                upstream,
-                downstream,
-                target.timeouts,
-                strip=strip,
-                trusted=target.provider.token is not None,
-            )
+            await self._responder.answer(exchange, dialect, answered, downstream)
         finally:
-            upstream.close()
+            answered.upstream.close()
 
     async def _process(
         self, exchange: Exchange, route: Route, parsed: ParsedRequest, dialect: Dialect
@@ -258,7 +250,8 @@ class Pipeline:
         if not downstream.started:
             fields = [line("x-llm-proxy-error", error.code)]
             fields.extend(line(name, value) for name, value in (error.headers or {}).items())
-            self._write(exchange, downstream, error.status, b"".join(fields), dialect.error(error))
+            status = dialect.status(error)
+            self._write(exchange, downstream, status, b"".join(fields), dialect.error(error))
             return
         if exchange.events and not exchange.told:
             event = dialect.error_event(error)

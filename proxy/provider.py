@@ -1,41 +1,57 @@
-"""A provider is a row of data: the presets of providers.toml, and what a section makes of them."""
+"""A provider: what a preset, as a section changed it, makes of a client's request."""
 
-import functools
-import tomllib
-from collections.abc import AsyncIterator
-from pathlib import Path
+import re
+from collections.abc import AsyncIterator, Iterable
+from fnmatch import translate
+from urllib.parse import quote
 
 import msgspec
 
-from proxy.exchange import FinalRequest, RawRequest, Timeouts
-from proxy.headers import Forwarding
+from proxy.dialect import Dialect
+from proxy.errors import Unsupported
+from proxy.exchange import FinalRequest, ParsedRequest, Raw, RawRequest, Timeouts
+from proxy.headers import TRANSLATED, Forwarding
+from proxy.preset import Endpoint, Preset
 from proxy.token import Token
 from proxy.url import Address, Url
+
+MAX_HEADS = 1024
+"""Heads that are kept ready for a provider."""
 
 _PASSED = frozenset({b"content-encoding", b"range", b"if-none-match", b"if-modified-since"})
 """Fields that describe a body which passes through unread, or ask for a part of one."""
 
 
-class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a provider's ``type`` stands for: everything about it that a section may leave out."""
+class Spoken(msgspec.Struct, frozen=True):
+    """A provider's endpoint of one dialect."""
 
-    dialect: str
-    """The API family that it speaks: a name of the registry's family ``dialects``."""
-    url: str | None = None
-    """Where its API is; None: the section must say."""
-    auth: str | None = None
-    """The header that carries its token, with ``{token}`` where that goes; None: it takes none."""
-    token_env: str | None = None
-    """The environment variable that holds its token, where it cannot do without one."""
-    stream_usage: bool = False
-    """Whether it takes ``stream_options.include_usage``."""
+    dialect: Dialect
+    path: str
+    """After the base URL."""
+    stream_path: str
+    named: bool
+    """The path has a place for the model."""
+    values: dict[str, Raw]
+    """Top-level fields of the body that are always these."""
+    dropped: tuple[str, ...]
+    """Top-level fields that the body must not have."""
 
+    def target(self, model: str, *, stream: bool, query: str = "") -> str:
+        """The request target, after the base URL.
 
-@functools.cache
-def presets() -> dict[str, Preset]:
-    """The presets by name, read once from the package."""
-    rows = tomllib.loads(Path(__file__).with_name("providers.toml").read_text("utf-8"))
-    return msgspec.convert(rows, dict[str, Preset])
+        `query` is the client's where its request is passed on, the dialect's where it is not.
+        """
+        path = self.stream_path if stream else self.path
+        if self.named:
+            path = path.replace("{model}", encode_segment(model))
+        return _with_query(path, query) if query else path
+
+    def edit(self, request: ParsedRequest) -> None:
+        """Make of a body what the endpoint wants to see of it."""
+        for name in self.dropped:
+            request.drop(name)
+        for name, value in self.values.items():
+            request.set(name, value)
 
 
 class Provider:
@@ -44,9 +60,14 @@ class Provider:
     __slots__ = (
         "_auth",
         "_forwarding",
+        "_headers",
         "_heads",
-        "family",
+        "_models",
+        "_root",
+        "_spoken",
+        "_translated",
         "name",
+        "quirks",
         "stream_usage",
         "timeouts",
         "token",
@@ -56,27 +77,58 @@ class Provider:
     def __init__(
         self,
         name: str,
+        preset: Preset,
+        dialects: Iterable[Dialect],
         *,
-        family: str,
         url: Url,
         token: Token | None,
-        auth: str | None,
-        stream_usage: bool,
-        forward_headers: tuple[str, ...],
+        forward_headers: tuple[str, ...] = (),
         timeouts: Timeouts,
     ) -> None:
+        """`preset` is what the section made of its own; `dialects` are those that it names."""
         self.name = name
-        self.family = family
         self.url = url
         self.token = token
-        self.stream_usage = stream_usage
+        self.stream_usage = preset.stream_usage
+        self.quirks = preset.quirks
         self.timeouts = timeouts
-        self._auth = (auth or "").partition("{token}")
+        self._spoken = {dialect.name: _spoken(dialect, preset) for dialect in dialects}
+        self._models = [
+            (re.compile(translate(glob)).match, frozenset(spoken))
+            for glob, spoken in preset.models.items()
+        ]
+        self._root = preset.root
+        self._auth = (preset.auth or "").partition("{token}")
+        self._headers = tuple(
+            (key.lower(), f"{key.lower()}: {value}\r\n".encode("latin-1"))
+            for key, value in preset.headers.items()
+        )
         self._forwarding = Forwarding(forward_headers)
+        self._translated = Forwarding(forward_headers, TRANSLATED)
         self._heads: dict[tuple[str, str, Address], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<Provider {self.name}>"
+
+    def speaks(self, dialect: Dialect, model: str) -> Spoken:
+        """How to ask for `model` what a client asks in `dialect`: in that, if the provider can.
+
+        Raises Unsupported if the provider has no endpoint for it.
+        """
+        known = self._spoken
+        if self._models:
+            for match, names in self._models:
+                if match(model):
+                    known = {name: known[name] for name in known if name in names}
+                    break
+        found = known.get(dialect.name)
+        if found is not None:
+            return found
+        if dialect.form:
+            for other in known.values():
+                if other.dialect.form == dialect.form:
+                    return other
+        raise Unsupported(f"provider {self.name} has no endpoint for what {dialect.path} asks")
 
     def final(
         self,
@@ -85,18 +137,26 @@ class Provider:
         token: str | None,
         timeouts: Timeouts,
         body: bytes,
+        target: str,
+        *,
+        translated: bool = False,
     ) -> FinalRequest:
-        """The request to send for one whose body we read."""
-        key = (request.method, request.path, address)
+        """The request to send for one whose body we read.
+
+        `target` is what :meth:`Spoken.target` says; `translated`: the body is ours, so what the
+        client said of its own does not go along.
+        """
+        key = (request.method, target, address)
         head = self._heads.get(key)
         if head is None:
-            # The paths are those of the dialects' endpoints, so there are few.
-            head = self._heads[key] = _head(request.method, request.path, "", address)
-        fields = request.forwarded.get(self)
+            if len(self._heads) >= MAX_HEADS:
+                # A path may name the model, and models are the clients' to name.
+                self._heads.clear()
+            head = self._heads[key] = _head(request.method, target, address)
+        memo: object = self._translated if translated else self
+        fields = request.forwarded.get(memo)
         if fields is None:
-            connection = request.headers.get("connection")
-            fields = self._forwarding.block(request.raw_headers, connection)
-            request.forwarded[self] = fields
+            fields = request.forwarded[memo] = self._fields(request, translated=translated)
         return FinalRequest(
             method=request.method,
             origin=address.origin,
@@ -105,6 +165,21 @@ class Provider:
             length=len(body),
             timeouts=timeouts,
         )
+
+    def passed_path(self, path: str, query: str) -> str:
+        """Where a request goes, after the base URL, that passes through as it is."""
+        return _with_query(_rooted(path, self._root) or "/", without_key(query))
+
+    def _fields(self, request: RawRequest, *, translated: bool) -> bytes:
+        connection = request.headers.get("connection")
+        forwarding = self._translated if translated else self._forwarding
+        fields = forwarding.block(request.raw_headers, connection)
+        if translated:
+            fields += b"content-type: application/json\r\n"
+        for name, line in self._headers:
+            if translated or request.headers.get(name) is None:
+                fields += line
+        return fields
 
     def passed(
         self,
@@ -115,7 +190,8 @@ class Provider:
         body: AsyncIterator[bytes] | bytes,
     ) -> FinalRequest:
         """The request to send for one that passes through as it is."""
-        head = _head(request.method, request.path, _without_key(request.query), address)
+        target = self.passed_path(request.path, request.query)
+        head = _head(request.method, target, address)
         connection = request.headers.get("connection")
         fields = self._forwarding.block(request.raw_headers, connection, also=_PASSED)
         return FinalRequest(
@@ -134,21 +210,57 @@ class Provider:
         return f"{before}{token}{after}\r\n".encode("latin-1")
 
 
-def _head(method: str, path: str, query: str, address: Address) -> bytes:
-    """Request line and constant fields; the base URL stands for everything up to ``/v1``."""
-    if path == "/v1" or path.startswith("/v1/"):
-        path = path[3:]
-    target = address.prefix.decode("ascii") + path or "/"
-    if query:
-        target = f"{target}?{query}"
+def _head(method: str, target: str, address: Address) -> bytes:
+    """Request line and constant fields."""
+    target = address.prefix.decode("ascii") + target
     # We read, or may have to read, what comes back; a provider that compresses it anyway is
     # passed on only to clients that asked for that.
     fields = b"host: %b\r\naccept-encoding: identity\r\n" % address.host
     return b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target.encode("latin-1"), fields)
 
 
-def _without_key(query: str) -> str:
+def _spoken(dialect: Dialect, preset: Preset) -> Spoken:
+    own = preset.endpoints.get(dialect.name, Endpoint())
+    path, stream_path = (_template(dialect, preset, stream=stream) for stream in (False, True))
+    return Spoken(
+        dialect=dialect,
+        path=path,
+        stream_path=stream_path,
+        named="{model}" in path,
+        values={key: Raw(msgspec.json.encode(value)) for key, value in own.set.items()},
+        dropped=own.drop,
+    )
+
+
+def _template(dialect: Dialect, preset: Preset, *, stream: bool) -> str:
+    """Where a dialect's endpoint is, after the base URL."""
+    own = preset.endpoints.get(dialect.name, Endpoint())
+    said = (own.stream_path if stream else None) or own.path
+    if said is not None:
+        return said
+    path = (dialect.stream_path if stream else "") or dialect.path
+    return _rooted(path, preset.root)
+
+
+def _rooted(path: str, root: str) -> str:
+    """What of a path comes after `root`, which the base URL stands for."""
+    inside = path == root or path.startswith(f"{root}/")
+    return path[len(root) :] if inside else path
+
+
+def encode_segment(name: str) -> str:
+    """A name as one segment of a path (RFC 3986, 3.3): all but unreserved characters encoded."""
+    return quote(name, safe="")
+
+
+def without_key(query: str) -> str:
     """A query without the credential that Gemini's clients put there."""
     if "key=" not in query:
         return query
     return "&".join(part for part in query.split("&") if not part.startswith("key="))
+
+
+def _with_query(path: str, query: str) -> str:
+    if not query:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{query}"

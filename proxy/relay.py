@@ -12,7 +12,7 @@ waits for no other.
 import asyncio
 from typing import Protocol
 
-from proxy.dialect import Watch
+from proxy.dialect import StreamFailed, Watch
 from proxy.errors import BadResponse, ClientTimeout, ProxyError
 from proxy.exchange import Exchange
 from proxy.framing import FramingError
@@ -179,9 +179,12 @@ class Relay:
             self._finished = True
         if self.error is not None:
             raise self.error
-        if self._watch is not None and (rest := self._watch.close()):
-            self._downstream.write(rest)
-            self.bytes_out += len(rest)
+        if self._watch is not None:
+            try:
+                self._send(self._watch.close())
+            except StreamFailed as failed:
+                self._send(failed.rest)
+                raise failed.error from None
         self._downstream.finish()
 
     @property
@@ -223,6 +226,10 @@ class Relay:
             out = payload if watch is None else watch.feed(payload)
         except FramingError as error:
             self.broke(BadResponse(f"the provider's stream cannot be read: {error}"))
+            return
+        except StreamFailed as failed:
+            self._send(failed.rest)
+            self.broke(failed.error)
             return
         downstream = self._downstream
         if out is payload:
@@ -269,6 +276,12 @@ class Relay:
             self._finished = True
             self._wake_up()
             self._downstream.abort()
+
+    def _send(self, rest: bytes) -> None:
+        if rest:
+            self._downstream.write(rest)
+            self.bytes_out += len(rest)
+            self._last = rest
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -1,20 +1,29 @@
 """A response's way back: what of a provider's answer a client gets, and under which head."""
 
+from proxy.client import Answered
 from proxy.dialect import Dialect, Watch
-from proxy.errors import BadCredentials, BadResponse, ProviderRefused
+from proxy.errors import BadCredentials, BadResponse, ProviderRefused, ProxyError
 from proxy.exchange import Exchange, Timeouts
-from proxy.headers import STREAM_FIELDS, returned
+from proxy.headers import STREAM_FIELDS, line, returned
 from proxy.relay import Downstream, Relay, Upstream, collect
 from proxy.timers import Sweep
+from proxy.translation import Translation, Translator
 from proxy.units import clock
 
 MAX_REFUSAL = 256 * 1024
 """Bytes of a provider's error that are read to understand it."""
 
+MAX_WHOLE = 64 * 1024 * 1024
+"""Bytes of a response that is translated as a whole."""
+
 JSON_FIELD = b"content-type: application/json\r\n"
 
 _STREAM_DROPS = frozenset({b"cache-control", b"x-accel-buffering"})
 _REFUSAL_DROPS = frozenset({b"content-type", b"content-encoding"})
+_TRANSLATED_DROPS = _REFUSAL_DROPS
+
+_EVENTS = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+"""The content types of what comes in frames."""
 
 
 class Responder:
@@ -27,25 +36,17 @@ class Responder:
         self._named: dict[tuple[str, str], bytes] = {}
 
     async def answer(
-        self,
-        exchange: Exchange,
-        dialect: Dialect,
-        upstream: Upstream,
-        downstream: Downstream,
-        timeouts: Timeouts,
-        *,
-        strip: bool,
-        trusted: bool,
+        self, exchange: Exchange, dialect: Dialect, answered: Answered, downstream: Downstream
     ) -> None:
         """Pass on what a provider answered to a request of `dialect`.
 
-        `trusted`: the provider knows us by a token of ours, so a 401 is not about the client.
         Raises BadResponse for what no endpoint of the dialect answers, and whatever breaks it.
         """
+        upstream, strip, translation = answered.upstream, answered.strip, answered.translation
         status = upstream.status
         fields = dict(upstream.fields)
         if status >= 400:
-            await self._refuse(exchange, dialect, upstream, downstream, trusted=trusted)
+            await self._refuse(exchange, dialect, answered, downstream)
             return
         kind = fields.get(b"content-type", b"").lower()
         if status != 200 and not 201 <= status <= 203:
@@ -57,9 +58,14 @@ class Responder:
                 f"the provider answered {status} with a page of HTML: is its url right?"
             )
         coded = fields.get(b"content-encoding", b"identity") != b"identity"
-        if coded and (strip or not _accepts(exchange, fields[b"content-encoding"])):
+        if coded and (
+            strip or translation is not None or not _accepts(exchange, fields[b"content-encoding"])
+        ):
             coding = fields[b"content-encoding"].decode("latin-1")
             raise BadResponse(f"the provider answered in {coding}, which nobody asked for")
+        if translation is not None:
+            await self._translate(exchange, answered, translation, downstream, kind)
+            return
         exchange.events = kind.startswith(b"text/event-stream")
         strip = strip and exchange.events
         watch = None if coded else dialect.watch(stream=exchange.events, strip=strip)
@@ -72,7 +78,7 @@ class Responder:
             downstream,
             watch,
             sweep=self._sweep,
-            send_timeout=timeouts.send,
+            send_timeout=answered.target.timeouts.send,
             timed=exchange.events,
         )
         self._start(exchange, upstream, downstream, length=None if strip else upstream.length)
@@ -81,6 +87,64 @@ class Responder:
         finally:
             if exchange.events and not coded:
                 _listen(exchange, dialect, relay.last_chunk)
+
+    async def _translate(
+        self,
+        exchange: Exchange,
+        answered: Answered,
+        translation: Translation,
+        downstream: Downstream,
+        kind: bytes,
+    ) -> None:
+        """Say to the client what a provider answered in another dialect."""
+        upstream = answered.upstream
+        events = kind.startswith(_EVENTS)
+        if translation.stream and events:
+            exchange.events = translation.content_type().startswith(_EVENTS)
+            self._start(
+                exchange,
+                upstream,
+                downstream,
+                length=None,
+                also=_said(translation) + STREAM_FIELDS,
+                drop=_TRANSLATED_DROPS | _STREAM_DROPS,
+            )
+            relay = Relay(
+                upstream,
+                downstream,
+                Translator(translation),
+                sweep=self._sweep,
+                send_timeout=answered.target.timeouts.send,
+                timed=True,
+            )
+            await _move(relay, exchange)
+            return
+        body = upstream.whole()
+        if body is None:
+            body = await collect(upstream, MAX_WHOLE)
+        if len(body) > MAX_WHOLE:
+            raise BadResponse(f"the provider's answer has more than {MAX_WHOLE} bytes")
+        try:
+            body = translation.whole(body, events=events)
+        finally:
+            exchange.usage = translation.usage
+        said = _said(translation)
+        if translation.native_stop:
+            word = translation.native_stop.encode("ascii", "replace")[:64]
+            said += b"x-llm-proxy-upstream-finish-reason: %b\r\n" % word
+        exchange.first_at = exchange.last_at = clock()
+        exchange.chunks = 1
+        exchange.bytes_out = len(body)
+        self._start(
+            exchange,
+            upstream,
+            downstream,
+            length=len(body),
+            also=said,
+            drop=_TRANSLATED_DROPS,
+        )
+        downstream.write(body)
+        downstream.finish()
 
     def _pass_whole(
         self,
@@ -160,11 +224,12 @@ class Responder:
         length: int | None,
         drop: frozenset[bytes] = frozenset(),
         also: bytes = b"",
+        status: int | None = None,
     ) -> None:
-        exchange.status = upstream.status
+        exchange.status = status or upstream.status
         exchange.started_at = clock()
         exchange.phase = "streaming"
-        if exchange.events:
+        if exchange.events and not also:
             drop, also = _STREAM_DROPS, STREAM_FIELDS
         theirs = dict(upstream.fields)
         lines = returned(upstream.fields, theirs.get(b"connection"), drop=drop)
@@ -174,38 +239,55 @@ class Responder:
         if exchange.error is not None:
             lines.append(b"x-llm-proxy-error: %b\r\n" % exchange.error.code.encode("ascii"))
         lines.append(also)
-        downstream.start(upstream.status, b"".join(lines), length)
+        downstream.start(exchange.status, b"".join(lines), length)
 
     async def _refuse(
+        self, exchange: Exchange, dialect: Dialect, answered: Answered, downstream: Downstream
+    ) -> None:
+        """Pass a provider's error on in its own words, or in ours where those do not fit."""
+        upstream, translation = answered.upstream, answered.translation
+        body = await collect(upstream, MAX_REFUSAL)
+        spoken = dialect if translation is None else translation.spoken
+        error, fit = spoken.refusal(upstream.status, body)
+        if isinstance(error, BadCredentials):
+            if answered.target.provider.token is not None:
+                # The provider knows us by a token of ours, so its words are about our
+                # credentials; they are not the client's to see.
+                raise error
+            error = ProviderRefused(str(error), status=upstream.status)
+        exchange.error = error
+        if translation is not None:
+            said = [line(name, value) for name, value in (error.headers or {}).items()]
+            said.append(b"x-llm-proxy-upstream-status: %d\r\n" % upstream.status)
+            self._say(exchange, dialect, upstream, downstream, error, b"".join(said))
+        elif fit and len(body) <= MAX_REFUSAL:
+            self._start(exchange, upstream, downstream, length=len(body))
+            exchange.bytes_out = len(body)
+            downstream.write(body)
+            downstream.finish()
+        else:
+            self._say(exchange, dialect, upstream, downstream, error)
+
+    def _say(
         self,
         exchange: Exchange,
         dialect: Dialect,
         upstream: Upstream,
         downstream: Downstream,
-        *,
-        trusted: bool,
+        error: ProxyError,
+        also: bytes = b"",
     ) -> None:
-        """Pass a provider's error on in its own words, or in ours where those do not fit."""
-        body = await collect(upstream, MAX_REFUSAL)
-        error, fit = dialect.refusal(upstream.status, body)
-        if isinstance(error, BadCredentials):
-            if trusted:
-                # The provider's words are about our credentials; they are not the client's to see.
-                raise error
-            error = ProviderRefused(str(error), status=upstream.status)
-        exchange.error = error
-        if fit and len(body) <= MAX_REFUSAL:
-            self._start(exchange, upstream, downstream, length=len(body))
-        else:
-            body = dialect.error(error)
-            self._start(
-                exchange,
-                upstream,
-                downstream,
-                length=len(body),
-                drop=_REFUSAL_DROPS,
-                also=JSON_FIELD,
-            )
+        """Say a provider's error in our words, with what else it sent along."""
+        body = dialect.error(error)
+        self._start(
+            exchange,
+            upstream,
+            downstream,
+            length=len(body),
+            drop=_REFUSAL_DROPS,
+            also=JSON_FIELD + also,
+            status=dialect.status(error) if also else None,
+        )
         exchange.bytes_out = len(body)
         downstream.write(body)
         downstream.finish()
@@ -235,3 +317,11 @@ def _length(exchange: Exchange, upstream: Upstream) -> int | None:
 
 def _accepts(exchange: Exchange, coding: bytes) -> bool:
     return coding.decode("latin-1").lower() in exchange.request.headers.get("accept-encoding", "")
+
+
+def _said(translation: Translation) -> bytes:
+    """What a translated response says of itself."""
+    said = b"content-type: %b\r\n" % translation.content_type()
+    if translation.dropped:
+        said += line("x-llm-proxy-dropped", ", ".join(translation.dropped))
+    return said

@@ -6,7 +6,7 @@ from fnmatch import translate
 
 from proxy.dialect import Dialect
 from proxy.errors import NoRoute
-from proxy.exchange import ParsedRequest, RawRequest, Timeouts
+from proxy.exchange import ParsedRequest, Timeouts
 from proxy.processor import Processor, overrides
 from proxy.provider import Provider
 
@@ -50,6 +50,7 @@ class Route:
         "on_end",
         "on_request",
         "processors",
+        "reject_hints",
         "targets",
         "usage",
     )
@@ -63,11 +64,14 @@ class Route:
         processors: tuple[Processor, ...],
         targets: tuple[Target, ...],
         usage: str,
+        reject_hints: bool = False,
     ) -> None:
+        """`reject_hints`: refuse hints that a target's dialect cannot say, instead of dropping."""
         self.name = name
         self.processors = processors
         self.targets = targets
         self.usage = usage
+        self.reject_hints = reject_hints
         self.on_request = tuple(p.on_request for p in processors if overrides(p, "on_request"))
         self.on_end = tuple(p.on_end for p in processors if overrides(p, "on_end"))
         self._any_path = paths is None
@@ -98,25 +102,46 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_endpoints", "endpoints", "routes")
+    __slots__ = ("_exact", "_patterns", "endpoints", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
-        self._endpoints = {dialect.path: dialect for dialect in dialects}
-        self.endpoints = frozenset(path.encode("ascii") for path in self._endpoints)
+        self._exact: dict[str, Dialect] = {}
+        self._patterns: list[tuple[Callable[[str], object], Dialect]] = []
+        for dialect in dialects:
+            if not dialect.client_facing:
+                continue
+            for path in (dialect.path, dialect.stream_path, *dialect.aliases):
+                if "{model}" in path:
+                    before, after = map(re.escape, path.split("{model}"))
+                    pattern = re.compile(f"{before}.+{after}")
+                    self._patterns.append((pattern.fullmatch, dialect))
+                elif path:
+                    self._exact[path] = dialect
+        self.endpoints = frozenset(path.encode("ascii") for path in self._exact)
+        """The paths that name no model, as they stand in a request."""
 
     def dialect(self, path: str) -> Dialect | None:
         """The dialect whose endpoint the path is."""
-        return self._endpoints.get(path)
+        dialect = self._exact.get(path)
+        if dialect is None and ":" in path:
+            for matches, dialect in self._patterns:
+                if matches(path):
+                    return dialect
+            return None
+        return dialect
 
-    def route(self, request: RawRequest, parsed: ParsedRequest) -> tuple[Route, str]:
-        """The route of a parsed request, and what of it the model matched. Raises NoRoute."""
+    def route(self, dialect: Dialect, parsed: ParsedRequest) -> tuple[Route, str]:
+        """The route of a parsed request, and what of it the model matched. Raises NoRoute.
+
+        Routes match the endpoint's canonical path, whichever of its paths it was.
+        """
         for route in self.routes:
-            if route.takes_path(request.path, endpoint=True):
+            if route.takes_path(dialect.path, endpoint=True):
                 pattern = route.takes_model(parsed.model)
                 if pattern is not None:
                     return route, pattern
-        wanted = f"model {parsed.model!r} on {request.path}" if parsed.model else request.path
+        wanted = f"model {parsed.model!r} on {dialect.path}" if parsed.model else dialect.path
         raise NoRoute(f"no route takes {wanted}", param="model" if parsed.model else None)
 
     def passing(self, path: str, *, endpoint: bool = False) -> Route | None:

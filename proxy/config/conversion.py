@@ -13,7 +13,7 @@ from msgspec import UNSET
 from proxy.component import Component
 from proxy.config.kinds import CONTRACTS, is_struct, item, plain
 from proxy.config.lines import KeyPath
-from proxy.config.sections import keys
+from proxy.config.section import keys
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
 from proxy.registry import FAMILIES, find, names, suggest

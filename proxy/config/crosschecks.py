@@ -9,7 +9,8 @@ from typing import Any, cast
 from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.conversion import Conversion
 from proxy.config.lines import KeyPath
-from proxy.config.sections import RouteConfig, Settings, TimeoutOverrides
+from proxy.config.section import TimeoutOverrides
+from proxy.config.sections import RouteConfig, Settings
 from proxy.config.source import quote
 from proxy.dialect import Dialect
 from proxy.registry import find, names
@@ -164,4 +165,4 @@ def _stem(glob: str) -> str:
 def endpoints() -> frozenset[str]:
     """The paths of all dialects' endpoints."""
     dialects = (cast("type[Dialect]", find("dialects", name)) for name in names("dialects"))
-    return frozenset(dialect.path for dialect in dialects)
+    return frozenset(dialect.path for dialect in dialects if dialect.client_facing)

@@ -14,26 +14,43 @@ import msgspec
 
 from proxy.config.effective import plain_value, toml_value
 from proxy.config.kinds import is_struct, item, plain, union
+from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.schema import schema, summary
+from proxy.config.section import keys
 from proxy.config.sections import (
     GlobalConfig,
     LogConfig,
-    MockConfig,
     MonitoringConfig,
-    ProviderConfig,
     RouteConfig,
     SecurityConfig,
     ServerConfig,
     TargetConfig,
-    keys,
 )
 from proxy.config.starter import about, example_of, starter
-from proxy.provider import presets
+from proxy.preset import Preset, presets
 from proxy.registry import find, names
 from proxy.token import Secret, Token
 from proxy.units import Duration, Size
 
 SCHEMA = "docs/config.schema.json"
+
+_PROVIDERS = """\
+# Providers
+
+A provider's `type` is a preset: where its API is, how it wants to be authenticated, which dialects
+it speaks, and what is peculiar to it. A request in a dialect that the provider speaks passes
+through untouched; any other is translated into the first one that serves the same purpose.
+
+```toml
+[provider.mine]
+type = "openai"                  # a row of the table
+token = "env:OPENAI_API_KEY"     # what the environment holds under "key from" need not be named
+```
+
+`url` sends a preset somewhere else; `dialects`, `paths`, `headers`, `auth` and `variables` change
+what it says (see [configuration.md](configuration.md)). Where a configuration names no provider,
+the first one here is used whose key the environment holds.
+"""
 
 PROSE = Path(__file__).with_name("document.md")
 """What no struct can say, before what they say."""
@@ -50,8 +67,57 @@ def documents() -> dict[str, str]:
     return {
         "config.toml": starter(f"./{SCHEMA}"),
         "docs/configuration.md": configuration(),
+        "docs/providers.md": providers(),
         SCHEMA: described + "\n",
     }
+
+
+def providers() -> str:
+    """The page that says what each provider's ``type`` stands for."""
+    return "\n".join([_PROVIDERS, *_rows()]) + "\n"
+
+
+def _rows() -> Iterator[str]:
+    yield "| `type` | for | base URL | key from | speaks |\n|---|---|---|---|---|"
+    for name, row in presets().items():
+        cells = (
+            f"[`{name}`](#{name})" if _notes(row) else f"`{name}`",
+            row.title,
+            f"`{row.url}`" if row.url else "`url = …`" if name != "mock" else "",
+            ", ".join(f"`{variable}`" for variable in row.token_env),
+            ", ".join(f"`{dialect}`" for dialect in row.dialects),
+        )
+        yield "| " + " | ".join(cells) + " |"
+    for name, row in presets().items():
+        if notes := _notes(row):
+            yield f"\n## {name}\n"
+            yield from notes
+
+
+def _notes(row: Preset) -> list[str]:
+    notes = [f"{row.about}\n"] if row.about else []
+    if row.variables:
+        said = ", ".join(
+            f"`{name}`" + (f" (`{value}`)" if value else " (to be given)")
+            for name, value in row.variables.items()
+        )
+        notes.append(f"- `variables`: {said}.")
+    if row.models:
+        said = ", ".join(
+            f"`{glob}` in {' and '.join(f'`{d}`' for d in dialects)}"
+            for glob, dialects in row.models.items()
+        )
+        notes.append(f"- Models: {said}.")
+    if row.headers:
+        said = ", ".join(f"`{name}: {value}`" for name, value in row.headers.items())
+        notes.append(f"- Where the client sends none: {said}.")
+    for dialect, own in row.endpoints.items():
+        if own.path:
+            notes.append(f"- `{dialect}` at `{own.path}`.")
+    if row.quirks.refuses:
+        said = ", ".join(f"`{name}`" for name in row.quirks.refuses)
+        notes.append(f"- Of translated requests, left out: {said}.")
+    return notes
 
 
 def _chapters() -> Iterator[str]:
@@ -62,10 +128,8 @@ def _chapters() -> Iterator[str]:
     yield from _section("[server]", ServerConfig)
     yield from _section("[global]", GlobalConfig)
     yield from _section("[provider.NAME]", ProviderConfig)
-    yield "| `type` | dialect | base URL | token where none is given |\n|---|---|---|---|"
-    for name, row in presets().items():
-        token = f"`env:{row.token_env}`" if row.token_env else ""
-        yield f"| `{name}` | {row.dialect} | {f'`{row.url}`' if row.url else ''} | {token} |"
+    yield f"A `type` is one of {', '.join(f'`{name}`' for name in presets())}; "
+    yield "[providers.md](providers.md) says what each stands for.\n"
     yield f'\n### `type = "mock"`\n\n{summary(MockConfig)}\n'
     yield from _keys(MockConfig)
     yield "## `[processor.NAME]`\n\nSteps that routes take by name; `type` says which it is.\n"

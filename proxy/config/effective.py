@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from proxy.component import Component
-from proxy.config.sections import ServerConfig, Settings, keys
+from proxy.config.section import keys
+from proxy.config.sections import ServerConfig, Settings
 from proxy.config.source import bare_or_quoted, quote
 from proxy.token import Secret
 from proxy.units import Duration, Size, format_duration, format_size

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from proxy.config.kinds import CONTRACTS, is_struct, item, plain, struct_of
 from proxy.config.lines import KeyPath
-from proxy.config.sections import Settings, keys
+from proxy.config.section import keys
+from proxy.config.sections import Settings
 from proxy.config.source import Source
 from proxy.registry import suggest
 from proxy.units import Duration, Size

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
-from proxy.config.sections import keys
+from proxy.config.section import keys
 from proxy.errors import ConfigError
 from proxy.processor import Processor
 from proxy.registry import find

@@ -12,7 +12,7 @@ from proxy.config.sections import Settings
 from proxy.config.source import Source, parse, read
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
-from proxy.provider import presets
+from proxy.preset import presets
 
 FILE = "LLM_PROXY_CONFIG"
 """The variable that names a configuration's file."""
@@ -98,6 +98,7 @@ def _find(path: str | None, environ: Mapping[str, str]) -> Source:
 def _default_provider(environ: Mapping[str, str]) -> str:
     """The first preset whose token the environment holds, else the mock."""
     for name, preset in presets().items():
-        if preset.token_env and environ.get(preset.token_env):
+        usable = preset.starts and preset.url is not None and all(preset.variables.values())
+        if usable and any(environ.get(variable) for variable in preset.token_env):
             return name
     return "mock"

@@ -10,8 +10,10 @@ import msgspec
 
 from proxy.config.effective import plain_value
 from proxy.config.kinds import CONTRACTS, is_struct, item, plain, union
-from proxy.config.sections import Document, Key, ProviderConfig, keys, metas
-from proxy.provider import presets
+from proxy.config.provider import ProviderConfig
+from proxy.config.section import Key, keys, metas
+from proxy.config.sections import Document
+from proxy.preset import presets
 from proxy.registry import find, names
 from proxy.token import Secret, Token
 from proxy.units import Duration, Size

@@ -5,25 +5,15 @@ generated pages and for errors, and its example stands where a default would sho
 :func:`keys` reads both.
 """
 
-import functools
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import Patterns, Section, TimeoutOverrides
 from proxy.processor import Processor
-from proxy.token import Token
 from proxy.units import Duration, Size, parse_duration, parse_size
-
-Patterns = tuple[str, ...]
-Count = Annotated[int, Meta(ge=0)]
-Override = Annotated[Duration | None, Meta(description="As in [global], for this one.")]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration."""
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):
@@ -61,16 +51,6 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     ] = parse_duration("30s")
 
 
-class TimeoutOverrides(Section, frozen=True, kw_only=True):
-    """The timeouts of a provider or of a route, where they differ from those around it."""
-
-    connect_timeout: Override = None
-    first_byte_timeout: Override = None
-    idle_timeout: Override = None
-    send_timeout: Override = None
-    total_timeout: Override = None
-
-
 class GlobalConfig(Section, frozen=True, kw_only=True):
     """``[global]``: defaults; a provider overrides them, and a route overrides that."""
 
@@ -99,68 +79,6 @@ class GlobalConfig(Section, frozen=True, kw_only=True):
         changes = {name: getattr(by, name) for name in TimeoutOverrides.__struct_fields__}
         said = {name: value for name, value in changes.items() if value is not None}
         return msgspec.structs.replace(self, **said)
-
-
-class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
-    """``[provider.NAME]``: a service that answers."""
-
-    type: Annotated[
-        str,
-        Meta(
-            description="The preset that it starts from, such as openai or vllm.",
-            examples=["openai"],
-        ),
-    ]
-    url: Annotated[
-        str | None,
-        Meta(
-            description="Base URL of its API. Some presets know theirs.",
-            examples=["https://api.openai.com/v1"],
-        ),
-    ] = None
-    token: Annotated[
-        Token | None,
-        Meta(
-            description="Its credential, as a reference: an environment variable, a file, a "
-            "program. openai looks for OPENAI_API_KEY.",
-            examples=["env:OPENAI_API_KEY"],
-        ),
-    ] = None
-    forward_headers: Annotated[
-        Patterns,
-        Meta(
-            description="Names and globs of client headers that it gets beside the usual ones; "
-            "credentials never.",
-            examples=[["x-mine-*"]],
-        ),
-    ] = ()
-
-
-class MockConfig(TimeoutOverrides, frozen=True, kw_only=True):
-    """``[provider.NAME]`` with ``type = "mock"``: a provider that runs inside the proxy."""
-
-    type: Annotated[Literal["mock"], Meta(description="The mock provider.", examples=["mock"])]
-    ttft: Annotated[
-        str,
-        Meta(
-            description='Time to the first token: "20ms", or drawn from a distribution: '
-            '"normal:20ms,5ms" (mean, deviation), "lognormal:20ms,0.5" (median, sigma), '
-            '"gamma:20ms,4" (mean, shape).'
-        ),
-    ] = "0s"
-    itl: Annotated[str, Meta(description="Time between two tokens, spelled as ttft.")] = "0s"
-    output_tokens: Annotated[
-        int, Meta(ge=0, description="How long an answer is where the client sets no limit.")
-    ] = 16
-    seed: Annotated[int, Meta(description="The same seed makes the same answers and delays.")] = 0
-    fail_after_requests: Annotated[
-        Count | None,
-        Meta(description="Answer 503 after so many requests; absent: never.", examples=[1000]),
-    ] = None
-    forward_headers: Annotated[
-        Patterns,
-        Meta(description="As for every provider.", examples=[["x-mine-*"]]),
-    ] = ()
 
 
 class TargetConfig(Section, frozen=True, kw_only=True):
@@ -228,6 +146,14 @@ class RouteConfig(TimeoutOverrides, frozen=True, kw_only=True):
             "needs it), always, or never (streams stay byte-exact)."
         ),
     ] = "auto"
+    unsupported: Annotated[
+        Literal["drop", "reject"],
+        Meta(
+            description="What becomes of hints (seed, penalties, top_k ...) that a target's "
+            "dialect cannot say: drop (the response's x-llm-proxy-dropped names them) or reject. "
+            "Content, tools and formats are always refused."
+        ),
+    ] = "drop"
 
 
 class SecurityConfig(Section, frozen=True, kw_only=True):
@@ -268,8 +194,10 @@ class Settings(Section, frozen=True, kw_only=True, rename={"global_": "global"})
     global_: Annotated[GlobalConfig, Meta(description="Global Config.")] = GlobalConfig()
     provider: Annotated[
         dict[str, ProviderConfig | MockConfig], Meta(description="Provider Configs, by name.")
-    ] = {}
-    processor: Annotated[dict[str, Processor], Meta(description="Processor Configs, by name.")] = {}
+    ] = field(default_factory=dict)
+    processor: Annotated[dict[str, Processor], Meta(description="Processor Configs, by name.")] = (
+        field(default_factory=dict)
+    )
     route: Annotated[tuple[RouteConfig, ...], Meta(description="Route Configs, in order.")] = ()
     security: Annotated[SecurityConfig, Meta(description="Security Config.")] = SecurityConfig()
     monitoring: Annotated[MonitoringConfig, Meta(description="What operators see.")] = (
@@ -289,41 +217,3 @@ class Document(Settings, frozen=True, kw_only=True):
             examples=[["conf.d/*.toml"]],
         ),
     ] = ()
-
-
-class Key(NamedTuple):
-    """A key of a section, as documentation and errors need it."""
-
-    name: str
-    type: Any
-    required: bool
-    default: Any
-    description: str
-    example: Any
-
-
-@functools.cache
-def keys(section: type[msgspec.Struct]) -> Mapping[str, Key]:
-    """The keys of a section or a component, its own before those it inherits."""
-    fields = {field.name: field for field in msgspec.structs.fields(section)}
-    inherited = getattr(section.__base__, "__struct_fields__", ())
-    order = [name for name in fields if name not in inherited]
-    order += [name for name in fields if name in inherited]
-    return MappingProxyType({fields[name].encode_name: _key(fields[name]) for name in order})
-
-
-def _key(field: msgspec.structs.FieldInfo) -> Key:
-    factory = field.default_factory
-    return Key(
-        name=field.name,
-        type=field.type,
-        required=field.required,
-        default=field.default if factory is msgspec.NODEFAULT else factory(),
-        description=next((meta.description for meta in metas(field.type) if meta.description), ""),
-        example=next((meta.examples[0] for meta in metas(field.type) if meta.examples), None),
-    )
-
-
-def metas(annotated: Any) -> list[Meta]:
-    """What is said of a type beside the type itself."""
-    return [meta for meta in getattr(annotated, "__metadata__", ()) if isinstance(meta, Meta)]

@@ -9,18 +9,16 @@ import msgspec
 
 from proxy.config.effective import assignment, plain_value
 from proxy.config.kinds import is_struct, plain
+from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.schema import summary
+from proxy.config.section import Key, keys
 from proxy.config.sections import (
     Document,
     GlobalConfig,
-    Key,
-    MockConfig,
     MonitoringConfig,
-    ProviderConfig,
     RouteConfig,
     SecurityConfig,
     ServerConfig,
-    keys,
 )
 from proxy.registry import find, names
 

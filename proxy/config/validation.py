@@ -14,30 +14,30 @@ from proxy.config.address import ListenAddress, check_url, parse_listen
 from proxy.config.conversion import Conversion
 from proxy.config.environment import interpolate_all
 from proxy.config.lines import KeyPath
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import keys
 from proxy.config.sections import (
     GlobalConfig,
-    MockConfig,
     MonitoringConfig,
-    ProviderConfig,
     RouteConfig,
     SecurityConfig,
     ServerConfig,
     Settings,
     TargetConfig,
-    keys,
 )
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
 from proxy.headers import NEVER_FORWARDED
+from proxy.preset import presets
 from proxy.processor import Processor
-from proxy.provider import presets
-from proxy.registry import nearest, suggest
+from proxy.registry import names, nearest, suggest
 from proxy.token import Token
 
 # Names become response headers, metric labels and the first half of "provider/model".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PATH = re.compile(r"/[!-~]*")
 _VISIBLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_AUTH = re.compile(r"[A-Za-z0-9-]+: [ -~]*\{token\}[ -~]*")
 _FIELD_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~?-]+")
 
 
@@ -164,19 +164,39 @@ class _Validation:
         if config is None:
             return None
         preset, into = presets()[config.type], self.into
-        url, token = config.url or preset.url, config.token
-        try:
-            if config.url is not None:
-                check_url(config.url)
-            elif url is None and not into.failed(*path, "url"):
-                raise ValueError(f'is missing: {config.type} has none of its own (url = "http…")')
-        except ValueError as error:
-            into.problem((*path, "url"), error)
-        if token is None and preset.token_env and not into.failed(*path, "token"):
-            if self._environ.get(preset.token_env):
-                token = into.component(Token, f"env:{preset.token_env}", (*path, "token"))
+        for place, name in into.elements((*path, "dialects"), config.dialects or ()):
+            if name not in names("dialects"):
+                problem = f"unknown dialect {quote(name)} ({suggest(name, names('dialects'))})"
+                into.problem(place, problem)
+        for key, value in config.headers.items():
+            self._check(_FIELD_NAMES, key, (*path, "headers", key), "a header's name")
+            self._check(_VISIBLE, value, (*path, "headers", key), "visible ASCII")
+            if key.lower().encode() in NEVER_FORWARDED:
+                into.problem((*path, "headers", key), "is ours to write")
+        if config.auth is not None and not _AUTH.fullmatch(config.auth):
+            into.problem((*path, "auth"), 'expected a header such as "x-api-key: {token}"')
+        for key, value in config.paths.items():
+            self._check(_PATH, value, (*path, "paths", key), "a path such as /v1/chat/completions")
+        token, url = config.token, config.url or preset.url
+        if url is None and not into.failed(*path, "url"):
+            problem = f'is missing: {config.type} has none of its own (url = "http…")'
+            into.problem((*path, "url"), problem)
+        elif not into.failed(*path):
+            try:
+                url = config.preset().url
+                assert url is not None
+                check_url(url)
+            except ValueError as error:
+                key, colon, problem = str(error).partition(": ")
+                known = colon and key in keys(ProviderConfig)
+                into.problem((*path, key if known else "url"), problem if known else str(error))
+        if token is None and preset.needs_token and not into.failed(*path, "token"):
+            found = next((name for name in preset.token_env if self._environ.get(name)), None)
+            if found is not None:
+                token = into.component(Token, f"env:{found}", (*path, "token"))
             else:
-                lacks = f"is missing, and the environment variable {preset.token_env} is not set"
+                which = " or ".join(preset.token_env)
+                lacks = f"is missing, and the environment variable {which} is not set"
                 into.problem((*path, "token"), f'{lacks} (token = "env:NAME", or set that)')
         return msgspec.structs.replace(config, url=url, token=token)
 

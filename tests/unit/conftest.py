@@ -2,11 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
 
 from multidict import CIMultiDict
 
+from proxy.dialect import Dialect
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_completions import OpenAICompletions
+from proxy.dialects.openai_embeddings import OpenAIEmbeddings
+from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import ProxyError
 from proxy.exchange import Exchange, FinalRequest, Timeouts
+from proxy.preset import Preset
 from proxy.provider import Provider
 from proxy.relay import Sink
 from proxy.token import Token
@@ -14,6 +21,12 @@ from proxy.units import clock
 from proxy.url import Url
 from proxy.urls.static import Static
 
+OPENAI: tuple[Dialect, ...] = (
+    OpenAIChat(),
+    OpenAIResponses(),
+    OpenAICompletions(),
+    OpenAIEmbeddings(),
+)
 NO_TIMEOUTS = Timeouts(connect=0.0, first_byte=0.0, idle=0.0, send=0.0, total=0.0)
 
 
@@ -85,15 +98,22 @@ def provider(
     auth: str | None = "authorization: Bearer {token}",
     stream_usage: bool = False,
     forward: tuple[str, ...] = (),
+    dialects: Iterable[Dialect] = OPENAI,
+    **more: Any,
 ) -> Provider:
     """A provider at http://a:8000/v1, unless it is said to be elsewhere."""
     return Provider(
         name,
-        family="openai",
+        Preset(
+            title=name,
+            dialects=tuple(dialect.name for dialect in dialects),
+            auth=auth,
+            stream_usage=stream_usage,
+            **more,
+        ),
+        dialects,
         url=url or Static(url="http://a:8000/v1"),
         token=token,
-        auth=auth,
-        stream_usage=stream_usage,
         forward_headers=forward,
         timeouts=NO_TIMEOUTS,
     )

@@ -77,7 +77,12 @@ def test_a_provider_is_sent_what_its_section_says() -> None:
     assert provider.token is not None
     request = Request(headers={"X-Mine": "1", "X-Other": "2"})
     final = provider.final(
-        request, provider.url.pick(), provider.token.pick(), provider.timeouts, b"{}"
+        request,
+        provider.url.pick(),
+        provider.token.pick(),
+        provider.timeouts,
+        b"{}",
+        "/chat/completions",
     )
 
     assert final.head == (
@@ -113,7 +118,9 @@ def test_without_a_provider_the_mock_answers_everything() -> None:
     assert route.takes_model("anything") == route.name
     provider = route.targets[0].provider
     request = Request(headers={"X-Mock-Ttft": "1ms", "X-Mine": "1"})
-    head = provider.final(request, parse_address("http://a"), None, provider.timeouts, b"").head
+    head = provider.final(
+        request, parse_address("http://a"), None, provider.timeouts, b"", "/"
+    ).head
     assert b"X-Mock-Ttft: 1ms\r\n" in head
     assert b"X-Mine" not in head
 

@@ -56,7 +56,9 @@ async def send(
     exchange: Exchange | None = None,
 ) -> tuple[Target, object, bool]:
     client = Client(transport, counts_usage=counts_usage)
-    return await client.send(exchange or exchange_of(), route, CHAT, CHAT.parse(body))
+    answered = await client.send(exchange or exchange_of(), route, CHAT, CHAT.parse(body))
+    assert answered.translation is None
+    return answered.target, answered.upstream, answered.strip
 
 
 async def test_the_first_target_answers_and_is_known() -> None:

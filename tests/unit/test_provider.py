@@ -1,11 +1,18 @@
 """Presets, and what a provider makes of a client's request."""
 
 import re
+from itertools import chain
 
 import msgspec
 import pytest
 
-from proxy.provider import presets
+from proxy.config.provider import ProviderConfig
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_embeddings import OpenAIEmbeddings
+from proxy.errors import Unsupported
+from proxy.preset import Endpoint, presets
+from proxy.provider import MAX_HEADS
+from proxy.registry import names
 from proxy.url import parse_address
 from tests.unit.conftest import NO_TIMEOUTS, Request, provider
 
@@ -14,29 +21,20 @@ def test_the_presets_are_read_once() -> None:
     assert presets() is presets()
 
 
-def test_there_is_a_preset_for_each_provider_of_this_version() -> None:
-    assert set(presets()) == {"openai", "openai_compatible", "vllm", "ollama", "mock"}
-
-
 def test_openai_needs_nothing_but_its_variable() -> None:
     openai = presets()["openai"]
 
     assert openai.url == "https://api.openai.com/v1"
-    assert openai.token_env == "OPENAI_API_KEY"
+    assert openai.token_env == ("OPENAI_API_KEY",)
+    assert openai.needs_token
     assert openai.stream_usage
 
 
 def test_a_server_of_ones_own_needs_a_url_and_no_token() -> None:
     for name in ("openai_compatible", "vllm"):
         assert presets()[name].url is None
-        assert presets()[name].token_env is None
+        assert not presets()[name].needs_token
     assert presets()["ollama"].url == "http://127.0.0.1:11434/v1"
-
-
-def test_only_servers_that_may_not_take_stream_options_are_spared_them() -> None:
-    assert [name for name, preset in presets().items() if not preset.stream_usage] == [
-        "openai_compatible"
-    ]
 
 
 def test_every_auth_header_has_a_place_for_the_token() -> None:
@@ -46,6 +44,31 @@ def test_every_auth_header_has_a_place_for_the_token() -> None:
     assert presets()["mock"].auth is None
 
 
+def test_every_preset_speaks_dialects_that_there_are() -> None:
+    for preset in presets().values():
+        spoken = {*preset.dialects, *preset.endpoints, *chain(*preset.models.values())}
+        assert spoken <= set(names("dialects"))
+        assert spoken == set(preset.dialects)
+
+
+def test_every_preset_can_be_used_with_its_variables_and_a_url() -> None:
+    for name, preset in presets().items():
+        if name == "mock":
+            continue
+        given = {variable: "x" for variable, value in preset.variables.items() if not value}
+        section = ProviderConfig(type=name, url=preset.url or "http://a/v1", variables=given)
+        url = section.preset().url
+        assert url is not None
+        assert "{" not in url
+        parse_address(url)
+
+
+def test_who_starts_by_its_key_needs_it() -> None:
+    for preset in presets().values():
+        assert not preset.needs_token or preset.token_env
+
+
+PATH = "/chat/completions"
 ADDRESS = parse_address("http://a:8000/v1")
 HEADERS = [
     ("Host", "proxy"),
@@ -63,7 +86,7 @@ def test_a_request_goes_to_its_address_with_the_proxys_token() -> None:
     address = parse_address("https://a/base/v1")
     timeouts = msgspec.structs.replace(NO_TIMEOUTS, connect=5.0)
     request = Request(headers=HEADERS)
-    final = provider().final(request, address, "sk-1", timeouts, b'{"a":1}')
+    final = provider().final(request, address, "sk-1", timeouts, b'{"a":1}', PATH)
 
     assert final.head == (
         b"POST /base/v1/chat/completions HTTP/1.1\r\nhost: a\r\naccept-encoding: identity\r\n"
@@ -76,14 +99,16 @@ def test_a_request_goes_to_its_address_with_the_proxys_token() -> None:
 def test_without_a_token_nobody_is_authenticated() -> None:
     request = Request(headers=HEADERS)
     for who in (provider(auth=None), provider()):
-        assert who.final(request, ADDRESS, None, NO_TIMEOUTS, b"").head == (
+        assert who.final(request, ADDRESS, None, NO_TIMEOUTS, b"", PATH).head == (
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: a:8000\r\n"
             b"accept-encoding: identity\r\nContent-Type: application/json\r\n"
         )
 
 
 def test_the_token_goes_where_the_provider_wants_it() -> None:
-    made = provider(auth="x-api-key: {token}").final(Request(), ADDRESS, "k", NO_TIMEOUTS, b"")
+    made = provider(auth="x-api-key: {token}").final(
+        Request(), ADDRESS, "k", NO_TIMEOUTS, b"", PATH
+    )
 
     assert b"\r\nx-api-key: k\r\n" in made.head
 
@@ -91,7 +116,9 @@ def test_the_token_goes_where_the_provider_wants_it() -> None:
 def test_a_provider_may_get_more_of_its_clients_fields() -> None:
     request = Request(headers=[*HEADERS, ("Connection", "x-other"), ("X-Other", "2")])
     head = (
-        provider(auth=None, forward=("x-*",)).final(request, ADDRESS, None, NO_TIMEOUTS, b"").head
+        provider(auth=None, forward=("x-*",))
+        .final(request, ADDRESS, None, NO_TIMEOUTS, b"", PATH)
+        .head
     )
 
     assert b"X-Mine: 1\r\n" in head
@@ -102,20 +129,20 @@ def test_what_each_provider_gets_of_a_clients_fields_is_known_for_the_next_reque
     one, two = provider("one"), provider("two", forward=("x-mine",))
     first, second = Request(headers=HEADERS), Request(headers=HEADERS)
     for who in (one, two):
-        who.final(first, ADDRESS, None, NO_TIMEOUTS, b"")
+        who.final(first, ADDRESS, None, NO_TIMEOUTS, b"", PATH)
     second.forwarded = first.forwarded
     second.raw_headers = ()
 
-    assert b"X-Mine" not in one.final(second, ADDRESS, None, NO_TIMEOUTS, b"").head
-    assert b"X-Mine: 1\r\n" in two.final(second, ADDRESS, None, NO_TIMEOUTS, b"").head
+    assert b"X-Mine" not in one.final(second, ADDRESS, None, NO_TIMEOUTS, b"", PATH).head
+    assert b"X-Mine: 1\r\n" in two.final(second, ADDRESS, None, NO_TIMEOUTS, b"", PATH).head
 
 
 def test_each_address_and_path_has_its_own_head() -> None:
     mine = provider(auth=None)
     lines = [
-        mine.final(Request(path=path), parse_address(url), None, NO_TIMEOUTS, b"").head.split(b" ")
+        mine.final(Request(), parse_address(url), None, NO_TIMEOUTS, b"", path).head.split(b" ")
         for url in ("http://a/v1", "http://b/x")
-        for path in ("/v1/embeddings", "/v1/completions", "/v1/embeddings")
+        for path in ("/embeddings", "/completions", "/embeddings")
     ]
 
     assert [line[1] for line in lines] == [
@@ -133,7 +160,7 @@ def test_each_address_and_path_has_its_own_head() -> None:
         ("http://a/x", "/health", "", b"/x/health"),
         ("http://a", "/v1beta/models", "", b"/v1beta/models"),
         ("http://a", "/v1", "", b"/"),
-        ("http://a/v1", "/v1", "", b"/v1"),
+        ("http://a/v1", "/v1", "", b"/v1/"),
         ("http://a", "/v1/", "", b"/"),
         ("http://a/v1", "/v1/v1/x", "", b"/v1/v1/x"),
         ("http://a/x", "/v1/m", "key=secret", b"/x/m"),
@@ -167,3 +194,83 @@ def test_a_body_that_passes_through_keeps_what_describes_it() -> None:
 
 def test_a_provider_is_shown_by_its_name_alone() -> None:
     assert repr(provider()) == "<Provider mine>"
+
+
+def test_a_request_in_a_dialect_that_it_speaks_stays_in_it() -> None:
+    chat = OpenAIChat()
+
+    assert provider(dialects=[chat]).speaks(chat, "m").dialect is chat
+
+
+def test_a_provider_without_an_endpoint_of_the_kind_says_so() -> None:
+    with pytest.raises(Unsupported, match="provider mine has no endpoint for what /v1/embeddings"):
+        provider(dialects=[OpenAIChat()]).speaks(OpenAIEmbeddings(), "m")
+
+
+class Other(OpenAIChat):
+    name = "other"
+    form = "chat"
+    path = "/v2/models/{model}:say"
+    stream_path = "/v2/models/{model}:saying"
+
+
+class Third(Other):
+    name = "third"
+
+
+def test_any_other_is_asked_in_the_first_dialect_of_its_form() -> None:
+    other, third = Other(), Third()
+    who = provider(dialects=[OpenAIEmbeddings(), other, third])
+
+    class Client(OpenAIChat):
+        name = "client"
+        form = "chat"
+
+    assert who.speaks(Client(), "m").dialect is other
+    which = provider(dialects=[other, third], models={"x-*": ("third",)})
+    assert which.speaks(Client(), "x-1").dialect is third
+    assert which.speaks(other, "x-1").dialect is third
+    assert which.speaks(Client(), "y").dialect is other
+
+
+def test_a_model_in_a_path_is_one_segment() -> None:
+    who = provider(dialects=[Other()], root="")
+
+    assert (
+        who.speaks(Other(), "a/b:c d").target("a/b:c d", stream=False)
+        == "/v2/models/a%2Fb%3Ac%20d:say"
+    )
+    assert (
+        who.speaks(Other(), "m").target("m", stream=True, query="alt=sse")
+        == "/v2/models/m:saying?alt=sse"
+    )
+
+
+def test_a_path_of_its_own_keeps_its_query() -> None:
+    own = {"other": Endpoint(path="/say/{model}?v=1")}
+    who = provider(dialects=[Other()], endpoints=own)
+
+    spoken = who.speaks(Other(), "m")
+    assert spoken.target("m", stream=True, query="a=b") == "/say/m?v=1&a=b"
+
+
+def test_a_translated_body_leaves_what_described_the_clients_own() -> None:
+    headers = [*HEADERS, ("User-Agent", "sdk"), ("Anthropic-Version", "1"), ("Accept", "*/*")]
+    who = provider(auth=None, forward=("x-mine",), headers={"Anthropic-Version": "2"})
+    request = Request(headers=headers)
+    ours = who.final(request, ADDRESS, None, NO_TIMEOUTS, b"", PATH, translated=True).head
+    theirs = who.final(request, ADDRESS, None, NO_TIMEOUTS, b"", PATH).head
+
+    said = (b"X-Mine: 1", b"User-Agent: sdk", b"content-type: application/json")
+    assert ours.endswith(b"\r\n".join((b"", *said, b"anthropic-version: 2", b"")))
+    assert b"\r\nAnthropic-Version: 1\r\n" in theirs
+    assert b"anthropic-version: 2" not in theirs
+
+
+def test_heads_do_not_pile_up() -> None:
+    who = provider(dialects=[Other()])
+    for number in range(MAX_HEADS + 10):
+        path = who.speaks(Other(), "").target(f"m{number}", stream=False)
+        who.final(Request(), ADDRESS, None, NO_TIMEOUTS, b"", path)
+
+    assert len(who._heads) <= MAX_HEADS

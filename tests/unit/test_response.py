@@ -4,12 +4,22 @@ import json
 
 import pytest
 
+from proxy import client
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.errors import BadCredentials, BadResponse, ProviderBroke
 from proxy.event import Usage
 from proxy.response import MAX_REFUSAL, Responder
+from proxy.router import Target
 from proxy.timers import Sweep
-from tests.unit.conftest import NO_TIMEOUTS, Downstream, Request, Upstream, exchange_of
+from tests.unit.conftest import (
+    NO_TIMEOUTS,
+    CountingToken,
+    Downstream,
+    Request,
+    Upstream,
+    exchange_of,
+    provider,
+)
 
 CHAT = OpenAIChat()
 JSON = {"content-type": "application/json"}
@@ -30,15 +40,9 @@ class Answered:
         self.responder = Responder(Sweep())
 
     async def answer(self, *, strip: bool = False, trusted: bool = True) -> "Answered":
-        await self.responder.answer(
-            self.exchange,
-            CHAT,
-            self.upstream,
-            self.downstream,
-            NO_TIMEOUTS,
-            strip=strip,
-            trusted=trusted,
-        )
+        who = provider(token=CountingToken() if trusted else None)
+        answered = client.Answered(Target(who, None, NO_TIMEOUTS), self.upstream, strip, None)
+        await self.responder.answer(self.exchange, CHAT, answered, self.downstream)
         return self
 
     async def pass_on(self) -> "Answered":

@@ -9,7 +9,7 @@ from proxy.errors import NoRoute
 from proxy.exchange import Exchange, ParsedRequest
 from proxy.processor import Processor
 from proxy.router import Pattern, Route, Router, Target
-from tests.unit.conftest import NO_TIMEOUTS, Request, provider
+from tests.unit.conftest import NO_TIMEOUTS, provider
 
 
 def route(
@@ -127,6 +127,7 @@ ROUTES = (
     route("models", None, ("gpt-4o", "gpt-*")),
     route("rest", ("/v1/chat/completions", "/v1/rest")),
 )
+DIALECTS = {dialect.path: dialect for dialect in (CHAT, EMBEDDINGS)}
 ROUTER = Router([CHAT, EMBEDDINGS], ROUTES)
 
 
@@ -152,7 +153,7 @@ def test_a_path_is_the_endpoint_of_one_dialect_or_of_none() -> None:
 def test_the_first_route_that_takes_path_and_model_is_it(
     path: str, model: str | None, name: str, pattern: str
 ) -> None:
-    found, matched = ROUTER.route(Request(path=path), parsed(model))
+    found, matched = ROUTER.route(DIALECTS[path], parsed(model))
 
     assert (found.name, matched) == (name, pattern)
 
@@ -168,7 +169,7 @@ def test_what_no_route_takes_is_told_with_what_was_asked_for(
     model: str | None, message: str, param: str | None
 ) -> None:
     with pytest.raises(NoRoute) as raised:
-        ROUTER.route(Request(path="/v1/embeddings"), parsed(model))
+        ROUTER.route(EMBEDDINGS, parsed(model))
 
     assert (str(raised.value), raised.value.param) == (message, param)
 
@@ -202,3 +203,49 @@ def test_a_target_is_shown_as_the_configuration_spells_it() -> None:
     assert repr(Target(provider(), "m", NO_TIMEOUTS)) == "mine/m"
     assert repr(Target(provider(), None, NO_TIMEOUTS)) == "mine"
     assert repr(route("x")) == "<Route x>"
+
+
+class Named(OpenAIChat):
+    """Its path names the model."""
+
+    name = "named"
+    path = "/v1beta/models/{model}:generateContent"
+    stream_path = "/v1beta/models/{model}:streamGenerateContent"
+    aliases = ("/v1/models/{model}:generateContent", "/generate")
+
+
+class Upstream(OpenAIChat):
+    """Nobody speaks it to us."""
+
+    name = "upstream"
+    path = "/upstream"
+    client_facing = False
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1beta/models/gemini-2.5-pro:generateContent",
+        "/v1beta/models/a%2Fb:streamGenerateContent",
+        "/v1/models/tuned/x:generateContent",
+        "/generate",
+    ],
+)
+def test_a_path_may_name_the_model(path: str) -> None:
+    named = Named()
+
+    assert Router([CHAT, named, Upstream()], ROUTES).dialect(path) is named
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1beta/models/:generateContent", "/v1beta/models/x:other", "/v1beta", "/upstream"]
+)
+def test_what_only_looks_like_an_endpoint_is_none(path: str) -> None:
+    assert Router([CHAT, Named(), Upstream()], ROUTES).dialect(path) is None
+
+
+def test_routes_match_the_canonical_path_of_an_endpoint() -> None:
+    only = (route("google", paths=("/v1beta/*",)),)
+    found, _ = Router([Named()], only).route(Named(), parsed("m"))
+
+    assert found.name == "google"

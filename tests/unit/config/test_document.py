@@ -4,19 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.document import configuration, documents, main
-from proxy.config.sections import Document, ProviderConfig, RouteConfig, keys
-from proxy.provider import presets
+from proxy.config.document import configuration, documents, main, providers
+from proxy.config.provider import ProviderConfig
+from proxy.config.section import keys
+from proxy.config.sections import Document, RouteConfig
+from proxy.preset import presets
 from proxy.registry import names
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
-    "name", ["config.toml", "docs/configuration.md", "docs/config.schema.json"]
+    "name",
+    ["config.toml", "docs/configuration.md", "docs/providers.md", "docs/config.schema.json"],
 )
 def test_what_is_kept_is_what_is_generated(name: str) -> None:
-    assert set(documents()) == {"config.toml", "docs/configuration.md", "docs/config.schema.json"}
+    assert set(documents()) == {
+        "config.toml",
+        "docs/configuration.md",
+        "docs/providers.md",
+        "docs/config.schema.json",
+    }
     assert (ROOT / name).read_text("utf-8") == documents()[name], (
         "python -m proxy.config.document writes it anew"
     )
@@ -31,8 +39,9 @@ def test_every_section_every_type_and_every_key_is_described() -> None:
         assert f'### `type = "{kind}"`' in text
     for kind in names("tokens"):
         assert f"### `{kind}`" in text
-    for kind in presets():
-        assert f"| `{kind}` |" in text
+    for kind, row in presets().items():
+        assert f"`{kind}`" in text
+        assert f"| {row.title} |" in providers()
     for struct in (ProviderConfig, RouteConfig):
         for name, key in keys(struct).items():
             assert f"| `{name}` | " in text

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from proxy.config.effective import as_tree, render
 from proxy.config.environment import interpolate
-from proxy.config.sections import ProviderConfig, Settings
+from proxy.config.provider import ProviderConfig
+from proxy.config.sections import Settings
 from proxy.config.source import parse
 from proxy.config.validation import validate
 from proxy.processors.system_prompt import SystemPrompt
@@ -77,6 +78,9 @@ def test_every_default_is_filled_in_and_spelled_as_in_a_file() -> None:
         "url": "https://api.openai.com/v1",
         "token": "env:OPENAI_API_KEY",
         "forward_headers": [],
+        "variables": {},
+        "headers": {},
+        "paths": {},
         "connect_timeout": "1500ms",
     }
     assert tree["processor"]["rules"] == {
@@ -136,6 +140,7 @@ def test_any_name_and_any_text_can_be_rendered(names: dict[str, bool], text: str
 
     assert interpolate(spelled, {}) == text
     assert tree.get("provider", {}) == {
-        name: {"type": spelled, "forward_headers": []} for name in names
+        name: {"type": spelled, "forward_headers": [], "variables": {}, "headers": {}, "paths": {}}
+        for name in names
     }
     assert tree["processor"]["x"]["text"] == spelled

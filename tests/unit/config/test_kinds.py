@@ -4,7 +4,8 @@ import pytest
 from msgspec import Meta
 
 from proxy.config.kinds import is_struct, item, plain, struct_of, union
-from proxy.config.sections import MockConfig, ProviderConfig, ServerConfig, TargetConfig
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.sections import ServerConfig, TargetConfig
 from proxy.processor import Processor
 from proxy.processors.parameters import Parameters
 from proxy.token import Token

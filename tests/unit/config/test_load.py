@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from proxy.config.load import Loaded, Overrides, load
-from proxy.config.sections import MockConfig, ProviderConfig, RouteConfig, TargetConfig
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.sections import RouteConfig, TargetConfig
 from proxy.errors import ConfigError
 
 MOCK = '[provider.mine]\ntype = "mock"\n'

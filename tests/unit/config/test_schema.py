@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 
 from proxy.config.schema import schema, summary
-from proxy.config.sections import Document, ServerConfig, keys
+from proxy.config.section import keys
+from proxy.config.sections import Document, ServerConfig
 from proxy.config.source import parse
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
-from proxy.provider import presets
+from proxy.preset import presets
 
 ROOT = Path(__file__).parents[3]
 ENVIRON = {"OPENAI_API_KEY": "canary", "X": "canary", "LEVEL": "debug", "WAIT": "5s"}

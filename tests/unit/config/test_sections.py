@@ -2,21 +2,18 @@ import msgspec
 import pytest
 
 from proxy.config import sections
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import Section, TimeoutOverrides, keys
 from proxy.config.sections import (
     Document,
     GlobalConfig,
     LogConfig,
-    MockConfig,
     MonitoringConfig,
-    ProviderConfig,
     RouteConfig,
-    Section,
     SecurityConfig,
     ServerConfig,
     Settings,
     TargetConfig,
-    TimeoutOverrides,
-    keys,
 )
 from proxy.units import Duration, Size
 

@@ -8,19 +8,17 @@ from typing import Any
 import pytest
 
 from proxy.config.load import Overrides, load
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import Section, keys
 from proxy.config.sections import (
     Document,
     GlobalConfig,
     LogConfig,
-    MockConfig,
     MonitoringConfig,
-    ProviderConfig,
     RouteConfig,
-    Section,
     SecurityConfig,
     ServerConfig,
     Settings,
-    keys,
 )
 from proxy.config.source import parse
 from proxy.config.starter import about, example_of, starter

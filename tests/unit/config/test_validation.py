@@ -5,19 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.conversion import SECRET_HINT
-from proxy.config.sections import (
-    GlobalConfig,
-    LogConfig,
-    MockConfig,
-    ProviderConfig,
-    RouteConfig,
-    Settings,
-    TargetConfig,
-    keys,
-)
+from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import keys
+from proxy.config.sections import GlobalConfig, LogConfig, RouteConfig, Settings, TargetConfig
 from proxy.config.source import Source, parse
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
+from proxy.preset import presets
 from proxy.processors.system_prompt import SystemPrompt
 from proxy.units import Duration
 
@@ -223,8 +217,7 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         (
             '[provider.azure-eu]\ntype = "openai-compatible"',
             'c.toml:2: [provider.azure-eu.type]: unknown provider type "openai-compatible" '
-            "(known: openai, openai_compatible, vllm, ollama, mock; "
-            'did you mean "openai_compatible"?)',
+            f'(known: {", ".join(presets())}; did you mean "openai_compatible"?)',
         ),
         (
             '[provider.x]\ntype = "vllm"',

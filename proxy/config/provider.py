@@ -1,0 +1,143 @@
+"""``[provider.NAME]``: the services that answer."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from proxy.config.section import Count, Patterns, TimeoutOverrides
+from proxy.preset import Preset, customised, presets
+from proxy.token import Token
+
+
+class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
+    """``[provider.NAME]``: a service that answers."""
+
+    type: Annotated[
+        str,
+        Meta(
+            description="The preset that it starts from, such as openai or vllm.",
+            examples=["openai"],
+        ),
+    ]
+    url: Annotated[
+        str | None,
+        Meta(
+            description="Base URL of its API. Some presets know theirs.",
+            examples=["https://api.openai.com/v1"],
+        ),
+    ] = None
+    token: Annotated[
+        Token | None,
+        Meta(
+            description="Its credential, as a reference: an environment variable, a file, a "
+            "program. openai looks for OPENAI_API_KEY.",
+            examples=["env:OPENAI_API_KEY"],
+        ),
+    ] = None
+    forward_headers: Annotated[
+        Patterns,
+        Meta(
+            description="Names and globs of client headers that it gets beside the usual ones; "
+            "credentials never.",
+            examples=[["x-mine-*"]],
+        ),
+    ] = ()
+    dialects: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="What it speaks, if not what its preset says. A request in one of them "
+            "passes as it is; any other is translated into the first of its kind.",
+            examples=[["openai_chat", "openai_embeddings"]],
+        ),
+    ] = None
+    variables: Annotated[
+        dict[str, str],
+        Meta(
+            description="What the names in braces stand for in its URL and paths: a region, "
+            "a project, an API version. docs/providers.md says which a preset has.",
+            examples=[{"region": "eu-west-1"}],
+        ),
+    ] = field(default_factory=dict)
+    headers: Annotated[
+        dict[str, str],
+        Meta(
+            description="Headers that it gets where the client sent none of the name.",
+            examples=[{"x-title": "my application"}],
+        ),
+    ] = field(default_factory=dict)
+    paths: Annotated[
+        dict[str, str],
+        Meta(
+            description="Where its endpoint of a dialect is, after the base URL, if not where its "
+            "preset says; {model} stands for the model.",
+            examples=[{"openai_chat": "/deployments/{model}/chat/completions"}],
+        ),
+    ] = field(default_factory=dict)
+    auth: Annotated[
+        str | None,
+        Meta(
+            description="The header that carries its token, if not the one of its preset.",
+            examples=["x-api-key: {token}"],
+        ),
+    ] = None
+    stream_usage: Annotated[
+        bool | None,
+        Meta(
+            description="Whether it takes stream_options.include_usage; absent: what its preset "
+            "says.",
+            examples=[True],
+        ),
+    ] = None
+    max_tokens: Annotated[
+        Count | None,
+        Meta(
+            description="The max_tokens of a translated request that names none, where the "
+            "provider's dialect must have one; absent: 4096.",
+            examples=[8192],
+        ),
+    ] = None
+
+    def preset(self) -> Preset:
+        """The preset, as this section changes it. Raises ValueError that begins with the key."""
+        return customised(
+            presets()[self.type],
+            dialects=self.dialects,
+            variables=self.variables,
+            headers=self.headers,
+            paths=self.paths,
+            auth=self.auth,
+            stream_usage=self.stream_usage,
+            max_tokens=self.max_tokens,
+            url=self.url,
+        )
+
+
+class MockConfig(TimeoutOverrides, frozen=True, kw_only=True):
+    """``[provider.NAME]`` with ``type = "mock"``: a provider that runs inside the proxy."""
+
+    type: Annotated[Literal["mock"], Meta(description="The mock provider.", examples=["mock"])]
+    ttft: Annotated[
+        str,
+        Meta(
+            description='Time to the first token: "20ms", or drawn from a distribution: '
+            '"normal:20ms,5ms" (mean, deviation), "lognormal:20ms,0.5" (median, sigma), '
+            '"gamma:20ms,4" (mean, shape).'
+        ),
+    ] = "0s"
+    itl: Annotated[str, Meta(description="Time between two tokens, spelled as ttft.")] = "0s"
+    output_tokens: Annotated[
+        int, Meta(ge=0, description="How long an answer is where the client sets no limit.")
+    ] = 16
+    seed: Annotated[int, Meta(description="The same seed makes the same answers and delays.")] = 0
+    fail_after_requests: Annotated[
+        Count | None,
+        Meta(description="Answer 503 after so many requests; absent: never.", examples=[1000]),
+    ] = None
+    forward_headers: Annotated[
+        Patterns,
+        Meta(description="As for every provider.", examples=[["x-mine-*"]]),
+    ] = ()
+
+    def preset(self) -> Preset:
+        """The preset."""
+        return presets()["mock"]

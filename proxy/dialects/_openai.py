@@ -8,18 +8,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from proxy.dialect import Dialect, Watch
-from proxy.errors import (
-    BadCredentials,
-    BadRequest,
-    BadResponse,
-    ProviderBroke,
-    ProviderOverloaded,
-    ProviderRateLimited,
-    ProviderRefused,
-    ProviderTimeout,
-    ProxyError,
-    TooLong,
-)
+from proxy.dialects._refusals import WORDS, plain, refused
+from proxy.errors import BadRequest, ProviderBroke, ProxyError
 from proxy.exchange import ParsedRequest, Raw
 from proxy.framing.envelope import parse_envelope
 from proxy.framing.sse import parse_frame
@@ -38,9 +28,6 @@ _TYPES = {
     431: "invalid_request_error",
 }
 _CODES = {"client.too_long": "context_length_exceeded", "policy.blocked": "content_filter"}
-
-_WORDS = 500
-"""Characters of a provider's words that are repeated in an error of ours."""
 
 
 class _ErrorObject(msgspec.Struct):
@@ -93,24 +80,8 @@ class OpenAI(Dialect):
 
     def refusal(self, status: int, body: bytes) -> tuple[ProxyError, bool]:
         words, code, fit = _read_error(body)
-        error: ProxyError
-        if status == 429:
-            error = ProviderRateLimited(words or "the provider's rate limit is reached")
-        elif status == 401:
-            error = BadCredentials("the provider refused the proxy's credentials")
-        elif status in (503, 529):
-            error = ProviderOverloaded(words or "the provider is overloaded")
-        elif status in (408, 504):
-            error = ProviderTimeout(words or "the provider timed out", status=status)
-        elif status >= 500:
-            error = ProviderBroke(words or f"the provider failed with {status}", status=status)
-        elif code == "context_length_exceeded":
-            error = TooLong(words or "the input is too long for the model", status=status)
-        else:
-            error = ProviderRefused(words or f"the provider answered {status}", status=status)
-        if not fit and type(error) is ProviderBroke:
-            error = BadResponse(str(error), status=error.status)
-        return error, fit
+        too_long = code == "context_length_exceeded"
+        return refused(status, words, fit=fit, too_long=too_long), fit
 
     def failure(self, chunk: bytes) -> ProxyError | None:
         if b'"error"' not in chunk:
@@ -147,16 +118,8 @@ def _read_error(body: bytes) -> tuple[str, str, bool]:
     try:
         found = _error_body.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _plain(body), "", False
+        return plain(body), "", False
     error = found.error
     if isinstance(error, _ErrorObject):
-        return str(error.message or "")[:_WORDS], str(error.code or ""), True
-    return str(error or found.message or found.detail or "")[:_WORDS], "", True
-
-
-def _plain(body: bytes) -> str:
-    """A short body of plain text is worth repeating; markup is not."""
-    text = body.decode("utf-8", "replace").strip()
-    if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
-        return ""
-    return text[:_WORDS]
+        return str(error.message or "")[:WORDS], str(error.code or ""), True
+    return str(error or found.message or found.detail or "")[:WORDS], "", True

@@ -24,8 +24,11 @@ _FRAME_ENDS = (b"\n\n", b"\r\n\r\n")
 _NULL = b":null"
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
 
-# An object whose members are scalars or objects of scalars: more no provider nests there.
-_match_object = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})").match
+# An object in which objects stand three deep at the most: deeper no provider nests them there.
+_LEAF = rb"\{[^{}]*+\}"
+_NODE = rb"\{[^{}]*+(?:%b[^{}]*+)*+\}"
+_OBJECT = _NODE % (_NODE % (_NODE % _LEAF))
+_match_object = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(%b)" % _OBJECT).match
 _may_become_object = re.compile(rb"[ \t\r\n]*+(?::[ \t\r\n]*+(?:\{[\s\S]*+)?)?").fullmatch
 
 
@@ -63,15 +66,21 @@ class UsageWatch:
         while at >= 0:
             match = _match_object(seen, at + len(_KEY))
             if match is not None:
-                usage = decode_usage(match[1])
-                if usage is not None:
-                    self.usage = usage
+                if self._found(match[1]):
                     return
             elif at == last and len(seen) - at < _MAX_OBJECT:
                 rest = seen[at + len(_KEY) :]
                 if _may_become_object(rest):
                     self._held = seen[at:]
             at = seen.rfind(_KEY, 0, at)
+
+    def _found(self, raw: bytes) -> bool:
+        """Take in an object, the last one first; returns whether those before it are of no use."""
+        usage = decode_usage(raw)
+        if usage is None:
+            return False
+        self.usage = usage
+        return True
 
 
 class _UsageChunk(msgspec.Struct, gc=False):

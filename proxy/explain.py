@@ -15,7 +15,7 @@ from proxy.config.sections import Settings
 from proxy.dialect import Dialect
 from proxy.errors import NoRoute, ProcessorFailed, ProxyError, TooLarge
 from proxy.exchange import Exchange, ParsedRequest, Raw
-from proxy.models import MODELS_PATH, known_models
+from proxy.models import asked, known_models
 from proxy.processor import Processor, overrides
 from proxy.router import Route, Router, Target
 from proxy.units import clock, format_duration, format_size
@@ -198,7 +198,7 @@ class Explainer:
 
     def _pass_on(self, explanation: Explanation) -> None:
         path = explanation.path
-        models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
+        models = asked(path) is not None
         if models and known_models(self._router):
             explanation.answer = "the proxy itself, with the models that its routes name"
             return

@@ -25,7 +25,7 @@ from proxy.errors import (
 )
 from proxy.exchange import Exchange, ParsedRequest, RawRequest
 from proxy.headers import line, request_id
-from proxy.models import MODELS_PATH, encode_list, encode_one, known_models
+from proxy.models import Shape, asked, encode_list, encode_one, known_models, shape_for
 from proxy.relay import Downstream
 from proxy.response import JSON_FIELD, Responder
 from proxy.router import Route, Router
@@ -179,17 +179,17 @@ class Pipeline:
         """A path that is no dialect's endpoint: as it is, body and all, if a route names it."""
         request = exchange.request
         path = request.path
-        models = path == MODELS_PATH or path.startswith(MODELS_PATH + "/")
-        if models and self._models:
-            self._answer_models(exchange, downstream)
+        model = asked(path)
+        if model is not None and self._models:
+            self._answer_models(exchange, downstream, model)
             return
         plain = path.lower()
-        if models:
+        if model is not None:
             plain = plain.replace("%2f", "/")  # SDKs encode the slash that a model's name may hold
         if not _is_plain(plain):
             raise BadRequest("the path is not in its plain form")
         # Where the routes know no model's name, the provider that takes them all does.
-        route = self._router.passing(path, endpoint=models)
+        route = self._router.passing(path, endpoint=model is not None)
         if route is None:
             raise NoRoute(f"no route takes {request.method} {path[:200]}")
         if request.method not in _METHODS:
@@ -210,25 +210,25 @@ class Pipeline:
         finally:
             upstream.close()
 
-    def _answer_models(self, exchange: Exchange, downstream: Downstream) -> None:
-        """Answer from what the routes know."""
+    def _answer_models(self, exchange: Exchange, downstream: Downstream, model: str) -> None:
+        """Answer from what the routes know; `model` is which one, or "" for all."""
         request = exchange.request
-        rest = request.path[len(MODELS_PATH) :]
         exchange.read_at = clock()
         exchange.operation = "models"
         if request.method not in ("GET", "HEAD"):
             raise Unsupported(
-                f"{MODELS_PATH} takes GET, not {request.method}",
+                f"{request.path[:200]} takes GET, not {request.method}",
                 status=405,
                 headers={"allow": "GET, HEAD"},
             )
-        if rest:
-            name = unquote(rest[1:])
-            body = encode_one(self._models, name)
+        shape = shape_for(request.path, request.headers)
+        if model:
+            name = unquote(model)
+            body = encode_one(self._models, name, shape)
             if body is None:
                 raise NoRoute(f"no route takes model {name[:200]!r}", param="model")
         else:
-            body = encode_list(self._models)
+            body = encode_list(self._models, shape)
         self._write(exchange, downstream, 200, b"", body)
 
     def _fail(
@@ -246,7 +246,7 @@ class Pipeline:
         _untie(error)
         if not exchange.told:
             exchange.error = error
-        dialect = dialect or self._dialect
+        dialect = dialect or self._wording(exchange.request)
         if not downstream.started:
             fields = [line("x-llm-proxy-error", error.code)]
             fields.extend(line(name, value) for name, value in (error.headers or {}).items())
@@ -257,6 +257,11 @@ class Pipeline:
             event = dialect.error_event(error)
             downstream.write(b"\n\n" + event if exchange.torn else event)
         downstream.abort()
+
+    def _wording(self, request: RawRequest) -> Dialect:
+        """Who words errors on paths that are no endpoint: the API that the client seems to use."""
+        family: Shape = shape_for(request.path, request.headers)
+        return self._router.family(family) or self._dialect
 
     def _write(
         self,

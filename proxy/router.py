@@ -102,15 +102,17 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_exact", "_patterns", "endpoints", "routes")
+    __slots__ = ("_exact", "_families", "_patterns", "endpoints", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
         self._exact: dict[str, Dialect] = {}
+        self._families: dict[str, Dialect] = {}
         self._patterns: list[tuple[Callable[[str], object], Dialect]] = []
         for dialect in dialects:
             if not dialect.client_facing:
                 continue
+            self._families.setdefault(dialect.family, dialect)
             for path in (dialect.path, dialect.stream_path, *dialect.aliases):
                 if "{model}" in path:
                     before, after = map(re.escape, path.split("{model}"))
@@ -130,6 +132,10 @@ class Router:
                     return dialect
             return None
         return dialect
+
+    def family(self, name: str) -> Dialect | None:
+        """A dialect of the API family `name`, if clients speak one."""
+        return self._families.get(name)
 
     def route(self, dialect: Dialect, parsed: ParsedRequest) -> tuple[Route, str]:
         """The route of a parsed request, and what of it the model matched. Raises NoRoute.

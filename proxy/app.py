@@ -1,299 +1,277 @@
-"""The application: a configuration, built into a running proxy and taken down again."""
+"""The application: listeners in front, one configuration at work behind them, and its successors.
+
+What a process that runs it, or a supervisor of several, needs of it:
+
+- ``App(loaded, environ=…, load=…, bind=…)`` builds; ConfigError. ``load`` loads the configuration
+  anew (it is called in a thread), ``bind`` makes a listening socket of an address: whoever has
+  sockets already hands them in there.
+- ``await start()`` opens and listens; ConfigError.
+- ``await reload()`` replaces the configuration by the one that ``load`` gives now, and returns the
+  list of :class:`~proxy.config.changes.Change`; ConfigError: the one at work stays.
+- ``await drain(seconds)`` takes no more requests and returns how many still run, once that is none
+  or the time is over; ``await stop()`` drains, ends what still runs and closes everything.
+- ``ready``, ``running``, ``metrics``, ``explainer``, ``data_urls``, ``admin_url``: what is so now.
+
+It is the :class:`proxy.admin.Operated` of its own admin listener.
+"""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping
 
 from proxy import __version__
-from proxy.admin import Admin
-from proxy.client import Client
-from proxy.component import Component
-from proxy.config.address import ListenAddress, parse_listen
+from proxy.assembly import Assembly, assemble
+from proxy.config.changes import Change, changes
 from proxy.config.load import Loaded
-from proxy.config.provider import MockConfig, ProviderConfig
-from proxy.config.sections import GlobalConfig, RouteConfig
-from proxy.dialect import Dialect
-from proxy.downstream import Limits
-from proxy.errors import ConfigError, ProxyError
-from proxy.exchange import Exchange, Timeouts
+from proxy.errors import ConfigError
+from proxy.exchange import Exchange
 from proxy.explain import Explainer
-from proxy.listener import bind, unlink, url
+from proxy.generation import Generation
+from proxy.listener import Bind
+from proxy.listener import bind as bind_address
+from proxy.listening import Listening, Plan
 from proxy.observe.log import Log, open_log
 from proxy.observe.metrics import Metrics
 from proxy.pipeline import Observer, Pipeline
-from proxy.provider import Provider
-from proxy.registry import find, names
 from proxy.relay import GAP_BOUNDS
-from proxy.router import Route, Router, Target
-from proxy.server import Server
+from proxy.tasks import spawn
 from proxy.timers import Sweep
 from proxy.transport import Transport
-from proxy.url import Address, Url, parse_address
-from proxy.urls.static import Static as StaticUrl
+from proxy.units import clock
 
-if TYPE_CHECKING:
-    from proxy.mock import Mock, MockSettings
+END_SECONDS = 1.0
+"""How long what is ended may take to say so to its client."""
 
 _log = logging.getLogger("proxy")
-
-
-class MockUrl(Url):
-    """Where the mock provider inside this process is, once it listens."""
-
-    settings: "MockSettings"
-
-    async def open(self) -> None:
-        from proxy.mock import start_mock
-
-        self._mock: Mock = await start_mock(self.settings)
-        self._address = parse_address(self._mock.url)
-
-    async def close(self) -> None:
-        await self._mock.close()
-
-    def pick(self) -> Address:
-        return self._address
-
-    def report(self, address: Address, error: ProxyError | None) -> None:
-        pass
-
-
-class Assembly(msgspec.Struct):
-    """What a configuration comes to, before anything runs."""
-
-    router: Router
-    components: list[Component]
-    fallback: Dialect
-    """Words the errors on paths that are no dialect's endpoint."""
-
-
-def assemble(loaded: Loaded) -> Assembly:
-    """Build everything that a configuration names. Opens, binds and asks nothing.
-
-    Raises ConfigError.
-    """
-    settings = loaded.settings
-    components: list[Component] = list(settings.processor.values())
-    providers: dict[str, Provider] = {}
-    problems: list[str] = []
-    dialects = {name: find("dialects", name)() for name in names("dialects")}
-    for name, section in settings.provider.items():
-        try:
-            providers[name] = _provider(name, section, settings.global_, components, dialects)
-        except ValueError as error:
-            key, _, problem = str(error).partition(": ")
-            problems.append(f"{loaded.at('provider', name, key)}: {problem}")
-    if problems:
-        raise ConfigError(problems)
-    routes = tuple(
-        Route(
-            section.name,
-            paths=section.path,
-            models=section.models,
-            processors=tuple(settings.processor[name] for name in section.processors),
-            targets=tuple(
-                Target(
-                    providers[target.provider],
-                    target.model,
-                    _timeouts(settings.global_, settings.provider[target.provider], section),
-                )
-                for target in section.targets
-            ),
-            usage=section.usage,
-            reject_hints=section.unsupported == "reject",
-        )
-        for section in settings.route
-    )
-    router = Router(dialects.values(), routes)
-    return Assembly(router=router, components=components, fallback=dialects["openai_chat"])
 
 
 class App:
     """A proxy: listeners in front, one configuration at work behind them."""
 
     def __init__(
-        self, loaded: Loaded, *, environ: Mapping[str, str], log: Log | None = None
+        self,
+        loaded: Loaded,
+        *,
+        environ: Mapping[str, str],
+        load: Callable[[], Loaded] | None = None,
+        log: Log | None = None,
+        bind: Bind = bind_address,
     ) -> None:
-        """Build it; raises ConfigError. Nothing listens before `start`."""
-        settings = loaded.settings
-        self._loaded = loaded
-        self._assembly = assemble(loaded)
-        self._sweep = Sweep()
-        monitoring = settings.monitoring
+        """Build it; raises ConfigError. Nothing listens before `start`.
+
+        `load` is what a reload loads; None: there is nothing else to load.
+        """
+        monitoring = loaded.settings.monitoring
         self.log = log or open_log(monitoring.log.level, monitoring.log.format, environ)
-        self._metrics: Metrics | None = None
-        observers: tuple[Observer, ...] = (self.log.exchange,)
-        if monitoring.metrics:
-            self._metrics = Metrics(
-                version=__version__,
-                gap_bounds=GAP_BOUNDS,
-                running=self._running,
-                lost_lines=lambda: self.log.lost_lines,
-            )
-            observers = (self._metrics.exchange, *observers)
-        connect = None if self._metrics is None else self._metrics.connect_seconds
-        self._transport = Transport(self._sweep, connect)
-        self.pipeline = Pipeline(
-            self._assembly.router,
-            Client(self._transport, counts_usage=monitoring.metrics),
-            observers,
-            dialect=self._assembly.fallback,
-            sweep=self._sweep,
+        self._load = load
+        self._bind = bind
+        self._sweep = Sweep()
+        self._metrics = Metrics(
+            version=__version__,
+            gap_bounds=GAP_BOUNDS,
+            running=lambda: list(self.running),
+            lost_lines=lambda: self.log.lost_lines,
         )
-        self._bound: list[ListenAddress] = []
-        self._opened: list[Component] = []
-        self._server: Server | None = None
-        self._admin: Admin | None = None
+        self._transport = Transport(self._sweep, self._metrics.connect_seconds)
+        self._generation = self._generate(assemble(loaded))
+        self._retired: list[Generation] = []
+        """Those that still have exchanges running."""
+        self._listening = Listening(lambda: self._generation.pipeline, self, bind)
+        self._reloading = asyncio.Lock()
+        self._draining: asyncio.Task[None] | None = None
+        self._drain_until = 0.0
         self.ready = False
-        self.data_urls: list[str] = []
-        self.admin_url: str | None = None
 
     async def start(self) -> None:
         """Open every component, then listen. Raises ConfigError; what was opened is closed."""
+        loaded = self._generation.loaded
         try:
-            await self._start()
+            await self._generation.open()
+            plan = self._listening.plan(loaded)
+            await self._listening.serve(plan, loaded.settings.server)
         except BaseException:
             await self.stop(0.0)
             raise
-        for warning in self._loaded.warnings:
-            self.log.say("warning", "configuration", warning)
+        self.ready = True
+        self._warn(loaded)
         where = f"data on {', '.join(self.data_urls)}, admin on {self.admin_url or 'no address'}"
-        if self._loaded.default is not None:
-            where += f"; provider {self._loaded.default} by default"
+        if loaded.default is not None:
+            where += f"; provider {loaded.default} by default"
         self.log.say(
             "info",
             "ready",
             where,
             data=self.data_urls,
             admin=self.admin_url,
-            configuration=self._loaded.origin,
-            default_provider=self._loaded.default,
+            configuration=loaded.origin,
+            default_provider=loaded.default,
             version=__version__,
         )
 
-    async def stop(self, drain: float | None = None) -> None:
-        """Take no more requests, let those that run end within `drain` seconds, close everything.
+    # What is so now.
 
-        Without `drain` it is the configuration's `drain_timeout`.
+    @property
+    def pipeline(self) -> Pipeline:
+        """What the next request goes through."""
+        return self._generation.pipeline
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration at work."""
+        return self._generation.loaded
+
+    @property
+    def running(self) -> Iterator[Exchange]:
+        """The exchanges that are not over, on whichever configuration."""
+        for generation in self._generations():
+            yield from tuple(generation.pipeline.running)
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """What was counted since the start; None: the configuration does without."""
+        return self._metrics if self.loaded.settings.monitoring.metrics else None
+
+    @property
+    def explainer(self) -> Explainer:
+        """Says what the configuration at work does with a request."""
+        return self._generation.explainer
+
+    @property
+    def data_urls(self) -> list[str]:
+        """Where clients connect."""
+        return self._listening.data_urls
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where operators connect."""
+        return self._listening.admin_url
+
+    # A configuration for another.
+
+    async def reload(self) -> list[Change]:
+        """Put what the configuration says now in the place of what is at work.
+
+        Exchanges that run end on the configuration they began with. Returns what changed. Raises
+        ConfigError, and then nothing has changed.
         """
-        self.ready = False
-        if self._server is not None:
-            self._server.stop_listening()
-            limit = self._loaded.settings.server.drain_timeout if drain is None else drain
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit):
-                    await self.pipeline.idle()
-            self.pipeline.end()
-            await self._server.close()
-        if self._admin is not None:
-            await self._admin.close()
+        async with self._reloading:
+            try:
+                if not self.ready:
+                    raise ConfigError(["the proxy is shutting down"])
+                changed = await self._reload()
+            except ConfigError as error:
+                self._metrics.reloaded("failed")
+                problems = error.problems
+                text = f"the configuration stays as it was: {'; '.join(problems)}"
+                self.log.say("error", "reload_failed", text, problems=problems)
+                raise
+            self._metrics.reloaded("changed" if changed else "unchanged")
+            text = "; ".join(map(str, changed)) or "nothing changed"
+            self.log.say("info", "reloaded", text, changes=changed)
+            self._warn(self.loaded)
+            return changed
+
+    async def _reload(self) -> list[Change]:
+        before = self._generation
+        plan: Plan | None = None
+        try:
+            assembly, changed = await asyncio.to_thread(self._assemble, before)
+            if not changed:
+                before.adopt(assembly)
+                return []
+            after = self._generate(assembly)
+            plan = await asyncio.to_thread(self._listening.plan, assembly.loaded)
+            await after.open(before)
+            if not self.ready:
+                await after.close([before])
+                raise ConfigError(["the proxy is shutting down"])
+        except BaseException as error:
+            if plan is not None:
+                plan.drop()
+            if isinstance(error, ConfigError) or not isinstance(error, Exception):
+                raise
+            _log.exception("the configuration cannot be used")
+            what = f"a component failed: {type(error).__name__} (the log says why)"
+            raise ConfigError([what]) from error
+        self._generation = after
+        after.adopt(assembly)
+        self._retired.append(before)
+        spawn(self._retire(before), "retire a configuration")
+        log = after.loaded.settings.monitoring.log
+        if log != before.loaded.settings.monitoring.log:
+            self.log.configure(log.level, log.format)
+        await self._listening.serve(plan, after.loaded.settings.server)
+        return changed
+
+    def _assemble(self, before: Generation) -> tuple[Assembly, list[Change]]:
+        """Load and build, all that takes long: in a thread, beside the loop."""
+        if self._load is None:
+            raise ConfigError(["this proxy was started with a configuration that has no source"])
+        loaded = self._load()
+        changed = changes(before.loaded.settings, loaded.settings)
+        return assemble(loaded, before.assembly), changed
+
+    async def _retire(self, generation: Generation) -> None:
+        """Close a configuration after the last exchange that runs on it."""
+        await generation.pipeline.idle()
+        if generation in self._retired:
+            self._retired.remove(generation)
+            await generation.close(self._generations())
+
+    def _generate(self, assembly: Assembly) -> Generation:
+        counts = assembly.loaded.settings.monitoring.metrics
+        observers: tuple[Observer, ...] = (self.log.exchange,)
+        if counts:
+            observers = (self._metrics.exchange, *observers)
+        return Generation(
+            assembly,
+            transport=self._transport,
+            sweep=self._sweep,
+            observers=observers,
+            counts_usage=counts,
+        )
+
+    def _generations(self) -> list[Generation]:
+        return [self._generation, *self._retired]
+
+    def _warn(self, loaded: Loaded) -> None:
+        for warning in loaded.warnings:
+            self.log.say("warning", "configuration", warning)
+
+    # The end.
+
+    async def drain(self, limit: float | None = None) -> int:
+        """Take no more requests; returns once no client is connected, or after `limit` seconds.
+
+        Returns how many still are. Without a `limit` it is the configuration's `drain_timeout`,
+        counted from the first time this was said.
+        """
+        if self._draining is None:
+            self.ready = False
+            self._drain_until = clock() + self.loaded.settings.server.drain_timeout
+            self._listening.stop()
+            self._draining = spawn(self._listening.emptied(), "drain")
+        left = self._drain_until - clock() if limit is None else limit
+        await asyncio.wait((self._draining,), timeout=max(left, 0.0))
+        return self._listening.connections
+
+    async def stop(self, limit: float | None = None) -> None:
+        """Take no more requests, let those that run end within `limit` seconds, close everything.
+
+        Without a `limit` it is that of :meth:`drain`.
+        """
+        await self.drain(limit)
+        for generation in self._generations():
+            generation.pipeline.end()
+        await self._listening.close(END_SECONDS)
+        async with self._reloading:
+            pass  # one that was under way sees that it comes too late
+        if self._draining is not None:
+            self._draining.cancel()
         await self._transport.close()
         self._sweep.close()
-        while self._opened:
-            component = self._opened.pop()
-            try:
-                await component.close()
-            except Exception:
-                _log.exception("closing %s failed", type(component).__name__)
-        while self._bound:
-            unlink(self._bound.pop())
+        retired, self._retired = self._retired, []
+        for generation in retired:
+            await generation.close([self._generation])
+        await self._generation.close()
         self.log.flush()
-
-    async def _start(self) -> None:
-        settings = self._loaded.settings.server
-        for component in self._assembly.components:
-            await component.open()
-            self._opened.append(component)
-        self._server = Server(
-            lambda: self.pipeline,
-            Limits(
-                max_body_size=settings.max_body_size,
-                head_timeout=settings.head_timeout,
-                body_timeout=settings.body_timeout,
-                keepalive_timeout=settings.keepalive_timeout,
-            ),
-        )
-        for text in settings.listen:
-            address = parse_listen(text)
-            sock = bind(address, self._loaded.at("server", "listen"))
-            self._bound.append(address)
-            self.data_urls.append(url(sock))
-            await self._server.listen(sock)
-        if settings.admin_listen not in (None, "none"):
-            address = parse_listen(settings.admin_listen)
-            sock = bind(address, self._loaded.at("server", "admin_listen"))
-            self._bound.append(address)
-            self.admin_url = url(sock)
-            render = None if self._metrics is None else self._metrics.render
-            explainer = None
-            if address.loopback:
-                explainer = Explainer(self._assembly.router, self._loaded.settings)
-            self._admin = Admin(ready=lambda: self.ready, render=render, explainer=explainer)
-            await self._admin.listen(sock)
-        self.ready = True
-
-    def _running(self) -> list[Exchange]:
-        return list(self.pipeline.running)
-
-
-def _provider(
-    name: str,
-    section: ProviderConfig | MockConfig,
-    defaults: GlobalConfig,
-    components: list[Component],
-    dialects: Mapping[str, Dialect],
-) -> Provider:
-    preset = section.preset()
-    place: Url
-    token = None
-    if isinstance(section, MockConfig):
-        # Only a configuration that uses the mock pays for importing it.
-        from proxy.mock import MockSettings
-
-        forward = (*section.forward_headers, "x-mock-*")
-        place = MockUrl(
-            settings=MockSettings(
-                ttft=section.ttft,
-                itl=section.itl,
-                output_tokens=section.output_tokens,
-                seed=section.seed,
-                fail_after_requests=section.fail_after_requests,
-            )
-        )
-    else:
-        forward = section.forward_headers
-        assert section.url is not None
-        place = StaticUrl(url=section.url)
-        token = section.token
-        if token is not None:
-            components.append(token)
-    components.append(place)
-    return Provider(
-        name,
-        preset,
-        [dialects[spoken] for spoken in preset.dialects],
-        url=place,
-        token=token,
-        forward_headers=forward,
-        timeouts=_timeouts(defaults, section),
-    )
-
-
-def _timeouts(
-    defaults: GlobalConfig, section: ProviderConfig | MockConfig, route: RouteConfig | None = None
-) -> Timeouts:
-    """A route's timeouts win over its provider's, and those over the defaults."""
-    resolved = defaults.overridden(section)
-    if route is not None:
-        resolved = resolved.overridden(route)
-    return Timeouts(
-        connect=resolved.connect_timeout,
-        first_byte=resolved.first_byte_timeout,
-        idle=resolved.idle_timeout,
-        send=resolved.send_timeout,
-        total=resolved.total_timeout,
-    )

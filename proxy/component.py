@@ -5,6 +5,8 @@ is the key's documentation, and what it needs at run time it makes in :meth:`ope
 set at construction and never change; private state goes into underscore attributes.
 """
 
+from typing import Self
+
 import msgspec
 
 
@@ -16,3 +18,10 @@ class Component(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=T
 
     async def close(self) -> None:
         """Give back what `open` took; called once, after the last exchange that used it."""
+
+    def like(self, other: "Component") -> bool:
+        """Whether this one, of a configuration loaded anew, would do what `other` does."""
+        return type(self) is type(other) and self == other
+
+    def adopt(self, fresh: Self) -> None:
+        """Go on in the place of `fresh`, which is like this one and was never opened."""

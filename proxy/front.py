@@ -15,11 +15,15 @@ from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits
 from proxy.errors import ClientLeft, ClientTimeout, ProxyError
 from proxy.framing.request import OrdinaryHead, parse_ordinary
 from proxy.pipeline import Pipeline
-from proxy.sockets import has_left
+from proxy.sockets import has_left, unread
 from proxy.units import clock
 
 MAX_PIPELINED = 64 * 1024
 """Bytes of further requests that are held while one is at work."""
+
+
+FRESH_SECONDS = 1.0
+"""How soon a new connection is asked something: until then it is not idle."""
 
 
 class Owner(Protocol):
@@ -117,6 +121,7 @@ class Front(asyncio.Protocol):
 
     __slots__ = (
         "_arrived",
+        "_asked",
         "_closed_at",
         "_drained",
         "_known",
@@ -139,6 +144,8 @@ class Front(asyncio.Protocol):
         self._peer = ""
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._asked = False
+        """Whether there was a request."""
         self._known: Known | None = None
         """The last request's head."""
         self._length = -1
@@ -230,6 +237,7 @@ class Front(asyncio.Protocol):
         known = self._known
         body = None if known is None else known.head.again(data)
         if body is None:
+            self._asked = True
             head = parse_ordinary(data)
             if head is None:
                 self._owner.hand_over(self, data)
@@ -296,9 +304,25 @@ class Front(asyncio.Protocol):
 
     # Called by the server.
 
-    def close_if_idle(self) -> None:
-        """Close a connection on which nothing was asked."""
-        if self._task is None and self._length < 0 and self.transport is not None:
+    def forget(self) -> None:
+        """Make anew what was made of the last request: it may hold what a reload replaced."""
+        if self._length < 0:
+            self._known = None
+
+    def close_if_idle(self, now: float) -> None:
+        """Close a connection on which nothing was asked, and nothing is just being asked."""
+        transport = self.transport
+        if self._task is not None or self._length >= 0 or transport is None:
+            return
+        fresh = not self._asked and now - self._since < FRESH_SECONDS
+        if not fresh and not unread(transport):
+            transport.close()
+
+    def close(self) -> None:
+        """Close the connection, whatever happens on it."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self.transport is not None:
             self.transport.close()
 
     def check(self, now: float) -> None:

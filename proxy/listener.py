@@ -3,13 +3,36 @@
 import os
 import socket
 import stat
+from collections.abc import Callable
 
 from proxy.config.address import ListenAddress
 from proxy.errors import ConfigError
 
+BACKLOG = 4096
+
+Bind = Callable[[ListenAddress, str], socket.socket]
+"""A socket that listens at an address; raises ConfigError that begins with the second argument."""
+
+
+class Listener:
+    """A socket that listens, until somebody serves it and after that until it is closed."""
+
+    __slots__ = ("address", "sock", "url")
+
+    def __init__(self, address: ListenAddress, sock: socket.socket) -> None:
+        self.address = address
+        self.sock = sock
+        self.url = url(sock)
+        """How a client reaches it."""
+
+    def close(self) -> None:
+        """Close it, and take the file of a unix socket away."""
+        self.sock.close()
+        unlink(self.address)
+
 
 def bind(address: ListenAddress, key: str) -> socket.socket:
-    """A socket bound to `address`; raises ConfigError that begins with `key`."""
+    """A socket that listens at `address`; raises ConfigError that begins with `key`."""
     try:
         if address.path is not None:
             _remove_stale(address.path)
@@ -48,6 +71,7 @@ def unlink(address: ListenAddress) -> None:
 def _bind(sock: socket.socket, where: object) -> None:
     try:
         sock.bind(where)  # type: ignore[arg-type]
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise

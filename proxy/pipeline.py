@@ -107,8 +107,8 @@ class Pipeline:
 
     async def idle(self) -> None:
         """Return once nothing runs."""
-        if self.running:
-            self._idle = asyncio.Event()
+        while self.running:
+            self._idle = self._idle or asyncio.Event()
             await self._idle.wait()
 
     def end(self) -> None:
@@ -285,6 +285,7 @@ class Pipeline:
         del self.running[exchange]
         if self._idle is not None and not self.running:
             self._idle.set()
+            self._idle = None
         for observer in (*exchange.hooks, *self._observers):
             _guarded(observer, exchange)
 

@@ -29,6 +29,7 @@ and aiohttp is pinned to the minor version they were tested with):
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -45,16 +46,16 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 from proxy.downstream import CLOSE_SECONDS, Limits
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError, TooLarge
 from proxy.front import Front
+from proxy.listener import BACKLOG
 from proxy.pipeline import Pipeline
 from proxy.request import Request
-from proxy.sockets import has_left
+from proxy.sockets import has_left, unread
 from proxy.tasks import spawn
 from proxy.units import clock
 
 MAX_FIELD = 32 * 1024
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 128
-BACKLOG = 4096
 SWEEP_SECONDS = 1.0
 
 UNSENT_BYTES = 128 * 1024
@@ -89,9 +90,10 @@ class Server:
         self._fronts: set[Front] = set()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
+        self._emptied: asyncio.Event | None = None
 
     async def listen(self, sock: socket.socket) -> None:
-        """Accept connections on a bound socket."""
+        """Accept connections on a listening socket."""
         loop = asyncio.get_running_loop()
         if sock.family == getattr(socket, "AF_UNIX", None):
             listener = await loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
@@ -101,25 +103,53 @@ class Server:
         if self._sweeper is None:
             self._sweeper = spawn(self._sweep(), "server sweep")
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._fronts) + len(self._web.connections)
+
+    async def emptied(self) -> None:
+        """Return once no client is connected."""
+        while self.connections:
+            self._emptied = self._emptied or asyncio.Event()
+            await self._emptied.wait()
+
+    def change(self, limits: Limits) -> None:
+        """Allow clients this from now on, and forget what was made of their last requests."""
+        self.limits = limits
+        self._web._kwargs["keepalive_timeout"] = limits.keepalive_timeout
+        for front in self._fronts:
+            front.forget()
+
+    def wind_down(self) -> None:
+        """Have each connection close after its response, which tells the client so."""
+        self.closing = True
+
     def stop_listening(self) -> None:
         """Accept no more; idle connections are closed, busy ones after their response."""
-        self.closing = True
+        self.wind_down()
         for listener in self._listeners:
             listener.close()
-        for front in tuple(self._fronts):
-            front.close_if_idle()
-        for connection in self._web.connections:
-            cast(Connection, connection).close_if_idle()
+        self._listeners.clear()
+        self._close_idle(clock())
 
-    async def close(self) -> None:
-        """Close whatever is still open."""
+    async def close(self, limit: float) -> None:
+        """Close every connection; what is still to be sent may take `limit` seconds."""
         self.stop_listening()
+        for front in tuple(self._fronts):
+            front.close()
+        await self._web.shutdown(limit)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self.emptied()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def _close_idle(self, now: float) -> None:
         for front in tuple(self._fronts):
-            front.cancel()
-            front.close_if_idle()
-        await self._web.shutdown(1.0)
+            front.close_if_idle(now)
+        for connection in self._web.connections:
+            cast(Connection, connection).close_if_idle()
 
     # What the fronts ask.
 
@@ -134,6 +164,13 @@ class Server:
 
     def gone(self, front: Front) -> None:
         self._fronts.discard(front)
+        self.left()
+
+    def left(self) -> None:
+        """A connection is closed."""
+        if self._emptied is not None and not self.connections:
+            self._emptied.set()
+            self._emptied = None
 
     def hand_over(self, front: Front, data: bytes) -> None:
         transport = front.transport
@@ -165,6 +202,8 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = clock()
+            if self.closing and not self._listeners:
+                self._close_idle(now)
             for front in tuple(self._fronts):
                 front.check(now)
             for connection, transport in list(self._web._connections.items()):
@@ -271,6 +310,10 @@ class Connection(RequestHandler):
         if self._current_request is not None and self.transport is not None:
             self.transport.abort()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._owner.left()
+
     def handle_error(
         self,
         request: Any,
@@ -295,7 +338,10 @@ class Connection(RequestHandler):
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing was asked."""
-        if self._waiter is not None and not self._messages:
+        transport = self.transport
+        if self._waiter is None or self._messages or self._head_at or transport is None:
+            return
+        if not unread(transport):
             self.force_close()
 
     def check(self, now: float, transport: asyncio.Transport) -> None:

@@ -25,6 +25,15 @@ def unsent(transport: asyncio.Transport) -> int:
     return held + int(struct.unpack("i", queued)[0])
 
 
+def unread(transport: asyncio.Transport) -> bool:
+    """Whether the kernel holds something that the peer sent and nobody read."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    held = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4)
+    return bool(struct.unpack("i", held)[0])
+
+
 def has_left(transport: asyncio.Transport) -> bool:
     """Whether the peer is gone from a connection that is not being read just now.
 

@@ -73,6 +73,16 @@ class Token(Component):
     _place: ClassVar[str] = "a token"
     """Where the configuration names it, for errors and the log; each instance has its own."""
 
+    _directory: ClassVar[str] = ""
+    """Where its relative paths start from; each instance has its own."""
+
+    def like(self, other: Component) -> bool:
+        same_place = self._directory == getattr(other, "_directory", "")
+        return same_place and super().like(other)
+
+    def adopt(self, fresh: Self) -> None:
+        vars(self)["_place"] = fresh._place
+
     def resolve(self, environ: Mapping[str, str], directory: str) -> None:
         """Get what can be had without waiting for anybody; called once, before `open`.
 

@@ -2,18 +2,29 @@
 
 ``/livez`` says that the loop turns, ``/readyz`` that requests are taken (never red because a
 provider is), ``/healthz`` is ``/livez``, ``/metrics`` is Prometheus' text. On loopback and unix
-sockets, ``POST /api/explain?path=/v1/…`` says what a request with this body would come to.
+sockets, ``POST /api/explain?path=/v1/…`` says what a request with this body would come to,
+``POST /api/reload`` loads the configuration anew, and ``POST /api/drain?timeout=30s`` takes no
+more requests and answers once those that run are over.
 """
 
 import asyncio
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
+from proxy.config.address import ListenAddress
+from proxy.config.changes import Change
+from proxy.errors import ConfigError
 from proxy.explain import DEFAULT_PATH, Explainer
-from proxy.units import clock
+from proxy.units import clock, parse_duration
+
+_HOST = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]+)?")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 METRICS_SECONDS = 1.0
 """How long a rendering serves further scrapes: some harnesses ask several times a second."""
@@ -21,23 +32,59 @@ METRICS_SECONDS = 1.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Rendered(Protocol):
+    """Something that was counted."""
+
+    def render(self) -> bytes:
+        """As Prometheus' text; called in a thread."""
+
+
+class Operated(Protocol):
+    """What operators ask and tell: a proxy, or several as one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+
+    @property
+    def metrics(self) -> Rendered | None:
+        """What was counted; None: nothing is."""
+
+    @property
+    def explainer(self) -> Explainer:
+        """Says what the configuration at work does with a request."""
+
+    async def reload(self) -> list[Change]:
+        """Load the configuration anew; what changed. Raises ConfigError: nothing did."""
+
+    async def drain(self, limit: float | None = None) -> int:
+        """Take no more requests; how many still run, once that is none or the time is over."""
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """The answer to a reload that worked."""
+
+    changes: list[Change]
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The answer to one that did not: the configuration at work stays."""
+
+    problems: list[str]
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """The answer to a drain."""
+
+    running: int
+
+
 class Admin:
     """Answers operators and their probes."""
 
-    def __init__(
-        self,
-        *,
-        ready: Callable[[], bool],
-        render: Callable[[], bytes] | None,
-        explainer: Explainer | None,
-    ) -> None:
-        """`render` makes the metrics' text, in a thread; None: there are no metrics.
-
-        `explainer` tells whoever connects what the configuration does; None: nobody.
-        """
-        self._ready = ready
-        self._render = render
-        self._explainer = explainer
+    def __init__(self, operated: Operated, *, trusted: bool) -> None:
+        """`trusted`: whoever can connect may do what an operator may."""
+        self._operated = operated
         self._rendered = b""
         self._rendered_at = -METRICS_SECONDS
         self._rendering = asyncio.Lock()
@@ -45,10 +92,11 @@ class Admin:
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/healthz", self._livez)
         application.router.add_get("/readyz", self._readyz)
-        if render is not None:
-            application.router.add_get("/metrics", self._metrics)
-        if explainer is not None:
+        application.router.add_get("/metrics", self._metrics)
+        if trusted:
             application.router.add_post("/api/explain", self._explain)
+            application.router.add_post("/api/reload", _from_here(self._reload))
+            application.router.add_post("/api/drain", _from_here(self._drain))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
 
     async def listen(self, sock: socket.socket) -> None:
@@ -64,23 +112,71 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        if self._ready():
+        if self._operated.ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="draining\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        assert self._render is not None
+        metrics = self._operated.metrics
+        if metrics is None:
+            raise web.HTTPNotFound
         async with self._rendering:
             if clock() - self._rendered_at >= METRICS_SECONDS:
-                self._rendered = await asyncio.to_thread(self._render)
+                self._rendered = await asyncio.to_thread(metrics.render)
                 self._rendered_at = clock()
         return web.Response(body=self._rendered, headers={"content-type": METRICS_TYPE})
 
     async def _explain(self, request: web.Request) -> web.Response:
-        assert self._explainer is not None
         path = request.query.get("path", DEFAULT_PATH)
         if not path.startswith("/"):
             return web.Response(status=400, text=f"`path` is one such as {DEFAULT_PATH}\n")
-        explanation = await self._explainer.explain(path, await request.read())
-        body = msgspec.json.encode(explanation)
-        return web.Response(body=body, content_type="application/json")
+        return _json(await self._operated.explainer.explain(path, await request.read()))
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        try:
+            return _json(Reloaded(await self._operated.reload()))
+        except ConfigError as error:
+            return _json(Failed(error.problems), status=422)
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        limit = None
+        if (text := request.query.get("timeout")) is not None:
+            try:
+                limit = parse_duration(text)
+            except ValueError as error:
+                return web.Response(status=400, text=f"`timeout`: {error}\n")
+        return _json(Drained(await self._operated.drain(limit)))
+
+
+def _json(answer: msgspec.Struct, status: int = 200) -> web.Response:
+    body = msgspec.json.encode(answer)
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _from_here(handler: Handler) -> Handler:
+    """`handler`, but not for a page of another origin that has a browser send it requests.
+
+    Browsers name the origin in each request that may change something (Fetch 3.2). A page may
+    have had its own name point here, so that it matches the host: such a name is none of ours.
+    """
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+        if origin is not None:
+            host = origin.partition("://")[2].lower()
+            by_name = request.transport is None or request.transport.get_extra_info("peername")
+            ours = host == request.headers.get("host", "").lower()
+            ours = ours and (_is_local(host) or not by_name)
+        else:
+            ours = site in (None, "none", "same-origin")
+        if not ours:
+            return web.Response(status=403, text="not for pages of other origins\n")
+        return await handler(request)
+
+    return checked
+
+
+def _is_local(host: str) -> bool:
+    """Whether a browser that asks for this host asks the machine that it runs on."""
+    name = _HOST.fullmatch(host)
+    return name is not None and ListenAddress(name[1] or name[2]).loopback

@@ -20,7 +20,7 @@ def run(args: Namespace) -> int:
     """Print the effective configuration; 2 if there is a problem, or a warning and ``--strict``."""
     configuration = loaded(args)
     # After the file is known to be right: what it assembles takes long to import.
-    from proxy.app import assemble
+    from proxy.assembly import assemble
 
     assemble(configuration)
     for warning in configuration.warnings:

@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     if not args.path.startswith("/") or "?" in args.path:
         raise ConfigError([f"--path: expected a path such as {DEFAULT_PATH}, not {args.path!r}"])
     configuration = loaded(args)
-    from proxy.app import assemble
+    from proxy.assembly import assemble
 
     explainer = Explainer(assemble(configuration).router, configuration.settings)
     body = b""

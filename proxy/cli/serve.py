@@ -1,16 +1,20 @@
 """``llm-proxy serve``: run the proxy until it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 import uvloop
 
 from proxy.app import App
 from proxy.cli.arguments import add_config, add_overrides, loaded
 from proxy.config.load import Loaded
+from proxy.errors import ConfigError
+from proxy.tasks import spawn
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -22,10 +26,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Serve until SIGTERM or SIGINT, then let what runs end; a second signal ends at once."""
+    """Serve until SIGTERM or SIGINT, then let what runs end; a second signal ends at once.
+
+    SIGHUP loads the configuration anew.
+    """
     configuration = loaded(args)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(configuration))
+        runner.run(_serve(configuration, lambda: loaded(args)))
     return 0
 
 
@@ -39,23 +46,26 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _serve(configuration: Loaded) -> None:
-    app = App(configuration, environ=os.environ)
+async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
+    app = App(configuration, environ=os.environ, load=load)
     loop = asyncio.get_running_loop()
-    stop, at_once = asyncio.Event(), asyncio.Event()
+    stop, at_once, reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def heard() -> None:
         (at_once if stop.is_set() else stop).set()
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, heard)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     await app.start()
     _tune_collector()
+    reloading = spawn(_reload(app, reload), "reload")
     await stop.wait()
-    running = len(app.pipeline.running)
+    reloading.cancel()
+    running = sum(1 for _ in app.running)
     app.log.say("info", "stopping", f"{running} running", running=running)
-    draining = loop.create_task(app.stop(), name="stop")
-    hurry = loop.create_task(at_once.wait(), name="second signal")
+    draining = spawn(app.stop(), "stop")
+    hurry = spawn(at_once.wait(), "second signal")
     await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
     hurry.cancel()
     if not draining.done():
@@ -65,3 +75,12 @@ async def _serve(configuration: Loaded) -> None:
         draining.result()
     app.log.say("info", "stopped", "bye")
     app.log.flush()
+
+
+async def _reload(app: App, asked: asyncio.Event) -> None:
+    """Reload each time that it is asked for; several askings meanwhile are one."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        with contextlib.suppress(ConfigError):
+            await app.reload()  # the log has said why not

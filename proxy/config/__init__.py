@@ -10,6 +10,7 @@
 - :mod:`~proxy.config.crosschecks`: what sections say of each other that is hardly meant
 - :mod:`~proxy.config.load`: which configuration it is, and what environment and flags add to it
 - :mod:`~proxy.config.effective`: settings as text again, secrets masked
+- :mod:`~proxy.config.changes`: what differs between two of them
 - :mod:`~proxy.config.schema`, :mod:`~proxy.config.starter`, :mod:`~proxy.config.document`: the
   same structs for editors, for beginners, and for readers
 """

@@ -138,9 +138,10 @@ class Conversion:
         if component is None:
             return None
         if isinstance(component, Token):
-            vars(component)["_place"] = self._source.at(path)
+            directory = self._source.directory(path)
+            vars(component).update(_place=self._source.at(path), _directory=directory)
             try:
-                component.resolve(self._environ, self._source.directory(path))
+                component.resolve(self._environ, directory)
             except ValueError as error:
                 self.problem(path, error)
                 return None

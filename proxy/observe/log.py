@@ -72,19 +72,25 @@ class Log:
         writer: Writer,
         *,
         level: str = "info",
-        form: Literal["json", "text"] = "json",
+        form: Format = "json",
         place: Mapping[str, str] | None = None,
     ) -> None:
         """`place`: fields that stand on every line, such as the pod's name."""
         self._writer = writer
-        self._threshold = LEVELS[level]
-        self._text = form == "text"
+        self.configure(level, form)
         self._place = "".join(
             f",{json.dumps(name)}:{json.dumps(value)}" for name, value in (place or {}).items()
         )
         self._names: dict[tuple[str, str, str, str, str, str, str], str] = {}
         self._second = -1
         self._prefix = ""
+
+    def configure(self, level: str, form: Format) -> None:
+        """Log so from now on; "auto" is text on a terminal, else JSON."""
+        self._threshold = LEVELS[level]
+        if form == "auto":
+            form = "text" if os.isatty(sys.stderr.fileno()) else "json"
+        self._text = form == "text"
 
     def exchange(self, exchange: Exchange) -> None:
         """Write the one line of a finished exchange."""
@@ -219,13 +225,11 @@ def open_log(
     level: str, form: Format, environ: Mapping[str, str], *, writer: LineWriter | None = None
 ) -> Log:
     """The process's log on stderr; "auto" is text on a terminal, else JSON."""
-    if form == "auto":
-        form = "text" if os.isatty(sys.stderr.fileno()) else "json"
     place = {name: environ[key] for name, key in _PLACE.items() if environ.get(key)}
     log = Log(writer or LineWriter(sys.stderr.fileno()), level=level, form=form, place=place)
     root = logging.getLogger()
     root.handlers[:] = [LogHandler(log)]
-    root.setLevel(max(LEVELS[level], logging.WARNING))
+    root.setLevel(logging.WARNING)
     return log
 
 

@@ -98,6 +98,7 @@ class Metrics(Collector):
         self._models: dict[tuple[str, str, str, str], _Model] = {}
         self._left: dict[str, int] = {}
         self._retries: dict[str, int] = {}
+        self._reloads = {"changed": 0, "unchanged": 0, "failed": 0}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -148,6 +149,10 @@ class Metrics(Collector):
             if exchange.gaps is not None:
                 bound.pair.gaps.add(exchange.gaps, spent)
 
+    def reloaded(self, outcome: str) -> None:
+        """Count a reload: changed, unchanged or failed."""
+        self._reloads[outcome] += 1
+
     def render(self) -> bytes:
         """The exposition text; takes milliseconds per hundred series: not for the event loop."""
         return generate_latest(self._registry)
@@ -190,6 +195,12 @@ class Metrics(Collector):
         for route, count in self._retries.copy().items():
             retries.add_metric([route], count)
         yield retries
+        reloads = CounterMetricFamily(
+            "llm_proxy_reloads", "Configurations loaded anew.", labels=["outcome"]
+        )
+        for outcome, count in self._reloads.items():
+            reloads.add_metric([outcome], count)
+        yield reloads
         lost = CounterMetricFamily("llm_proxy_log_lines_lost", "Log lines nobody took in time.")
         lost.add_metric([], self._lost_lines())
         yield lost

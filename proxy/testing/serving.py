@@ -7,19 +7,26 @@ from typing import Any
 import msgspec
 
 from proxy.app import App
-from proxy.config.load import TEXT, Overrides, load
+from proxy.config.changes import Change
+from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.observe.log import Log
 
 
 class ProxyURL(str):
     """The data listener's address, and what a test wants to know of the proxy behind it."""
 
-    __slots__ = ("_writer", "admin", "app")
+    __slots__ = ("_environ", "_writer", "admin", "app")
 
     admin: str
     """The admin listener's address."""
     app: App
+    _environ: dict[str, str]
     _writer: "_Memory"
+
+    async def reload(self, config: str) -> list[Change]:
+        """Have the proxy go on with this configuration; what changed. Raises ConfigError."""
+        self._environ[TEXT] = config
+        return await self.app.reload()
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -56,15 +63,20 @@ async def serve(
     """
     variables = {**(environ or {}), TEXT: config or "# the mock provider"}
     overrides = Overrides(listen=("127.0.0.1:0",), admin="127.0.0.1:0")
-    loaded = load(None, environ=variables, overrides=overrides)
+
+    def again() -> Loaded:
+        return load(None, environ=variables, overrides=overrides)
+
+    loaded = again()
     writer = _Memory()
     level = loaded.settings.monitoring.log.level
-    app = App(loaded, environ=variables, log=Log(writer, level=level))
+    app = App(loaded, environ=variables, load=again, log=Log(writer, level=level))
     await app.start()
     try:
         url = ProxyURL(app.data_urls[0])
         url.admin = app.admin_url or ""
         url.app = app
+        url._environ = variables
         url._writer = writer
         yield url
     finally:

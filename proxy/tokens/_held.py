@@ -1,6 +1,7 @@
 """What tokens share that are one value at a time, wherever it comes from."""
 
 import logging
+from typing import Self
 
 from proxy.errors import BadCredentials, ProxyError
 from proxy.token import Secret, Token
@@ -13,6 +14,11 @@ log = logging.getLogger("proxy")
 
 class Held(Token):
     """A token that holds a credential; who is of this kind gets it, and gets it anew."""
+
+    def adopt(self, fresh: Self) -> None:
+        super().adopt(fresh)
+        if "_secret" in vars(fresh):
+            self.hold(fresh._secret)
 
     def hold(self, secret: Secret) -> None:
         """Give this one to whoever asks from now on."""

@@ -241,8 +241,7 @@ def held(kinds: tuple[type, ...]) -> list[object]:
 
 def open_connections(scene: Scene) -> list[asyncio.Transport]:
     """The connections that clients have to the proxy."""
-    server = scene.url.app._server
-    assert server is not None
+    [server] = scene.url.app._listening.servers
     fronts = [front.transport for front in server._fronts if front.transport is not None]
     return [*fronts, *server._web._connections.values()]
 

@@ -316,7 +316,7 @@ async def test_names_that_clients_choose_are_no_labels(session: aiohttp.ClientSe
         assert statuses == {200, 400, 404}
         found = await scrape(session, proxy)
     assert found.value("llm_proxy_requests_total") == len(names) + 3
-    free = {"le", "status", "error", "error_type", "phase"}
+    free = {"le", "status", "error", "error_type", "phase", "outcome"}
     for _, labels in found.series:
         for name, value in labels:
             assert name in free or value in CONFIGURED, (name, value)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from multidict import CIMultiDict
 
@@ -11,9 +11,10 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_completions import OpenAICompletions
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.dialects.openai_responses import OpenAIResponses
-from proxy.errors import ProxyError
+from proxy.errors import ConfigError, ProxyError
 from proxy.exchange import Exchange, FinalRequest, Timeouts
 from proxy.preset import Preset
+from proxy.processor import Processor
 from proxy.provider import Provider
 from proxy.relay import Sink
 from proxy.token import Token
@@ -28,6 +29,27 @@ OPENAI: tuple[Dialect, ...] = (
     OpenAIEmbeddings(),
 )
 NO_TIMEOUTS = Timeouts(connect=0.0, first_byte=0.0, idle=0.0, send=0.0, total=0.0)
+
+
+class Life(Processor):
+    """Notes when it is opened and closed, and fails at what a test says."""
+
+    name: str
+    life: list[str]
+    fails: str = ""
+
+    async def open(self) -> None:
+        if self.fails == "open":
+            raise ConfigError([f"{self.name} cannot be opened"])
+        self.life.append(f"{self.name} opened")
+
+    async def close(self) -> None:
+        self.life.append(f"{self.name} closed")
+        if self.fails == "close":
+            raise LookupError("a bug")
+
+    def adopt(self, fresh: Self) -> None:
+        self.life.append(f"{self.name} kept")
 
 
 async def turns(number: int = 5) -> None:

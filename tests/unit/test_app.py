@@ -5,16 +5,14 @@ import logging
 import msgspec
 import pytest
 
-from proxy.app import App, assemble
+from proxy.app import App
 from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.errors import ConfigError, ConnectFailed
 from proxy.exchange import Exchange, ParsedRequest
 from proxy.observe.log import Log
 from proxy.processor import Processor
-from proxy.processors.parameters import Parameters
 from proxy.testing.serving import _Memory
-from proxy.url import parse_address
-from tests.unit.conftest import Downstream, Request
+from tests.unit.conftest import Downstream, Life, Request
 
 ONE = """
 [global]
@@ -31,116 +29,11 @@ forward_headers = ["x-mine"]
 type = "parameters"
 drop = ["seed"]
 """
-ROUTE = """
-[[route]]
-models = ["gpt-*"]
-targets = ["a/big", "a"]
-processors = ["limits"]
-send_timeout = "5s"
-usage = "never"
-[[route]]
-name = "rest"
-targets = ["a"]
-"""
 ENVIRON = {"KEY": "sk-1"}
 
 
 def loaded(text: str) -> Loaded:
     return load(None, environ={**ENVIRON, TEXT: text or "# nothing"}, overrides=Overrides())
-
-
-def test_routes_are_compiled_in_order_with_their_targets_and_processors() -> None:
-    assembly = assemble(loaded(ONE + ROUTE))
-    first, rest = assembly.router.routes
-
-    assert [repr(target) for target in first.targets] == ["a/big", "a"]
-    assert (first.usage, rest.usage, rest.name) == ("never", "auto", "rest")
-    assert [type(processor) for processor in first.processors] == [Parameters]
-    assert len(first.on_request) == 1
-    assert rest.processors == ()
-    assert first.takes_model("gpt-5") == "gpt-*"
-    assert first.takes_model("other") is None
-
-
-def test_a_routes_timeouts_win_over_its_providers_and_those_over_the_defaults() -> None:
-    first, rest = assemble(loaded(ONE + ROUTE)).router.routes
-
-    for route, send in ((first, 5.0), (rest, 4.0)):
-        timeouts = route.targets[0].timeouts
-        assert (timeouts.connect, timeouts.idle, timeouts.send) == (1.0, 3.0, send)
-        assert (timeouts.first_byte, timeouts.total) == (600.0, 0.0)
-
-
-def test_a_provider_is_sent_what_its_section_says() -> None:
-    [route] = assemble(loaded(ONE)).router.routes
-    provider = route.targets[0].provider
-    assert provider.token is not None
-    request = Request(headers={"X-Mine": "1", "X-Other": "2"})
-    final = provider.final(
-        request,
-        provider.url.pick(),
-        provider.token.pick(),
-        provider.timeouts,
-        b"{}",
-        "/chat/completions",
-    )
-
-    assert final.head == (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a:8000\r\naccept-encoding: identity\r\n"
-        b"authorization: Bearer sk-1\r\nX-Mine: 1\r\n"
-    )
-
-
-def test_every_endpoint_has_its_dialect_and_any_other_path_words_for_its_errors() -> None:
-    assembly = assemble(loaded(ONE))
-
-    for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"):
-        dialect = assembly.router.dialect(path)
-        assert dialect is not None
-        assert dialect.path == path
-    assert assembly.fallback is assembly.router.dialect("/v1/chat/completions")
-
-
-def test_everything_that_opens_and_closes_is_listed_once() -> None:
-    assembly = assemble(loaded(ONE + ROUTE))
-    [route, _] = assembly.router.routes
-    provider = route.targets[0].provider
-
-    assert len(assembly.components) == 3
-    for component in (*route.processors, provider.token, provider.url):
-        assert sum(component is listed for listed in assembly.components) == 1
-
-
-def test_without_a_provider_the_mock_answers_everything() -> None:
-    [route] = assemble(loaded("")).router.routes
-
-    assert [repr(target) for target in route.targets] == ["mock"]
-    assert route.takes_model("anything") == route.name
-    provider = route.targets[0].provider
-    request = Request(headers={"X-Mock-Ttft": "1ms", "X-Mine": "1"})
-    head = provider.final(
-        request, parse_address("http://a"), None, provider.timeouts, b"", "/"
-    ).head
-    assert b"X-Mock-Ttft: 1ms\r\n" in head
-    assert b"X-Mine" not in head
-
-
-class Life(Processor):
-    """Notes when it is opened and closed, and fails at what a test says."""
-
-    name: str
-    life: list[str]
-    fails: str = ""
-
-    async def open(self) -> None:
-        if self.fails == "open":
-            raise ConfigError([f"{self.name} cannot be opened"])
-        self.life.append(f"{self.name} opened")
-
-    async def close(self) -> None:
-        self.life.append(f"{self.name} closed")
-        if self.fails == "close":
-            raise LookupError("a bug")
 
 
 def app(*processors: Processor, text: str = ONE) -> tuple[App, _Memory]:
@@ -186,6 +79,21 @@ async def test_what_was_never_started_is_stopped_without_ado() -> None:
 
     assert not made.ready
     assert (made.admin_url, writer.lines) == (None, [])
+
+
+async def test_what_has_stopped_or_has_no_source_is_not_reloaded() -> None:
+    made, writer = app()
+    with pytest.raises(ConfigError, match="is shutting down"):
+        await made.reload()
+    made.ready = True
+    with pytest.raises(ConfigError, match="has no source"):
+        await made.reload()
+    lines = [msgspec.json.decode(line) for line in writer.lines]
+
+    assert [(line["event"], line["level"]) for line in lines] == [("reload_failed", "error")] * 2
+    assert lines[0]["problems"] == ["the proxy is shutting down"]
+    assert made.metrics is not None
+    assert b'llm_proxy_reloads_total{outcome="failed"} 2.0' in made.metrics.render()
 
 
 @pytest.mark.parametrize("metrics", ["true", "false"])

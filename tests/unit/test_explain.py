@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.app import assemble
+from proxy.assembly import assemble
 from proxy.config.load import TEXT, Overrides, load
 from proxy.dialect import Dialect
 from proxy.errors import Blocked

@@ -5,13 +5,13 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
 from proxy.config.address import ListenAddress
 from proxy.errors import ConfigError
-from proxy.listener import bind, unlink, url
+from proxy.listener import Listener, bind, unlink, url
 
 
 class Socket:
@@ -29,7 +29,7 @@ class Socket:
         self.options: list[tuple[int, int, int]] = []
         self.bound: object = None
         self.blocking = True
-        self.closed = False
+        self.closed = self.listens = False
         self.made.append(self)
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
@@ -40,6 +40,10 @@ class Socket:
         if self.refuses is not None:
             raise self.refuses
         self.bound = where
+
+    def listen(self, backlog: int) -> None:
+        assert self.bound is not None
+        self.listens = True
 
     def connect(self, where: object) -> None:
         if not self.alive:
@@ -93,7 +97,7 @@ def test_an_address_is_bound_without_waiting_for_its_last_owner(
     [made] = sockets.made
     assert bound is made
     assert (made.family, made.options, made.bound) == (family, options, where)
-    assert (made.blocking, made.closed) == (False, False)
+    assert (made.blocking, made.closed, made.listens) == (False, False, True)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +159,20 @@ def test_a_file_that_is_no_socket_is_left_alone(sockets: type[Socket], tmp_path:
     bind(ListenAddress(path=str(tmp_path / "s")), "key")
 
     assert (tmp_path / "s").read_text() == "precious"
+
+
+def test_a_listener_takes_its_file_away_when_it_closes(
+    sockets: type[Socket], tmp_path: Path
+) -> None:
+    address = left_behind(tmp_path / "s")
+    bound: Any = sockets(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bound = address.path
+    listener = Listener(address, bound)
+
+    assert listener.url == f"unix:{address.path}"
+    listener.close()
+    assert bound.closed
+    assert not (tmp_path / "s").exists()
 
 
 def test_only_a_unix_sockets_file_is_unlinked_and_only_if_it_is_there(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ FINE = '[provider.mine]\ntype = "mock"\n'
 @pytest.fixture(autouse=True)
 def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """An application that assembles anything, and keeps what it was given."""
-    module = ModuleType("proxy.app")
+    module = ModuleType("proxy.assembly")
     given: list[Loaded] = []
     vars(module).update(assemble=given.append, given=given)
-    monkeypatch.setitem(sys.modules, "proxy.app", module)
+    monkeypatch.setitem(sys.modules, "proxy.assembly", module)
     return module
 
 

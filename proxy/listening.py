@@ -1,0 +1,163 @@
+"""Listening: which sockets are open, and who serves the connections that come in there.
+
+A reload keeps the sockets whose address is unchanged, with all their connections. Each socket for
+clients has a server of its own, so that one can go while the others stay.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from proxy.admin import Admin, Operated
+from proxy.config.address import parse_listen
+from proxy.config.load import Loaded
+from proxy.config.sections import ServerConfig
+from proxy.downstream import Limits
+from proxy.listener import Bind, Listener
+from proxy.pipeline import Pipeline
+from proxy.server import Server
+from proxy.tasks import spawn
+
+
+class Plan:
+    """The sockets that a configuration asks for; the new ones wait for somebody to serve them."""
+
+    __slots__ = ("_opened", "admin", "data")
+
+    def __init__(self) -> None:
+        self.data: list[Listener] = []
+        self.admin: Listener | None = None
+        self._opened: list[Listener] = []
+
+    def drop(self) -> None:
+        """Close the new ones: the plan is not carried out."""
+        for listener in self._opened:
+            listener.close()
+
+
+class Listening:
+    """The open sockets of one proxy."""
+
+    def __init__(self, pipeline: Callable[[], Pipeline], operated: Operated, bind: Bind) -> None:
+        """`pipeline` gives the one to use for the next request, `operated` is for operators."""
+        self._pipeline = pipeline
+        self._operated = operated
+        self._bind = bind
+        self._servers: dict[Listener, Server] = {}
+        self._leaving: set[Server] = set()
+        """Whose socket is closed."""
+        self._admins: dict[Listener, Admin] = {}
+
+    @property
+    def servers(self) -> list[Server]:
+        """Those that serve clients, to their end."""
+        return [*self._servers.values(), *self._leaving]
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return sum(server.connections for server in self.servers)
+
+    @property
+    def data_urls(self) -> list[str]:
+        """Where clients connect."""
+        return [listener.url for listener in self._servers]
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where operators connect."""
+        return next((listener.url for listener in self._admins), None)
+
+    def plan(self, loaded: Loaded) -> Plan:
+        """Open what a configuration asks for and is not open. Raises ConfigError."""
+        there = [*self._servers, *self._admins]
+        plan = Plan()
+
+        def listener(text: str, key: str) -> Listener:
+            address = parse_listen(text)
+            for known in there:
+                if known.address == address:
+                    there.remove(known)
+                    return known
+            made = Listener(address, self._bind(address, loaded.at("server", key)))
+            plan._opened.append(made)
+            return made
+
+        settings = loaded.settings.server
+        try:
+            for text in settings.listen:
+                plan.data.append(listener(text, "listen"))
+            if settings.admin_listen not in (None, "none"):
+                plan.admin = listener(settings.admin_listen, "admin_listen")
+        except BaseException:
+            plan.drop()
+            raise
+        return plan
+
+    async def serve(self, plan: Plan, settings: ServerConfig) -> None:
+        """Serve on the sockets of the plan, and soon on no others."""
+        limits = Limits(
+            max_body_size=settings.max_body_size,
+            head_timeout=settings.head_timeout,
+            body_timeout=settings.body_timeout,
+            keepalive_timeout=settings.keepalive_timeout,
+        )
+        servers, self._servers = self._servers, {}
+        for listener in plan.data:
+            server = servers.pop(listener, None)
+            if server is None:
+                self._servers[listener] = server = Server(self._pipeline, limits)
+                await server.listen(listener.sock)
+            else:
+                self._servers[listener] = server
+                server.change(limits)
+        admins, self._admins = self._admins, {}
+        if plan.admin is not None:
+            admin = admins.pop(plan.admin, None)
+            if admin is None:
+                admin = Admin(self._operated, trusted=plan.admin.address.loopback)
+                await admin.listen(plan.admin.sock)
+            self._admins[plan.admin] = admin
+        for listener, gone in servers.items():
+            spawn(self._retire(listener, gone), f"close {listener.url}")
+        for listener, old in admins.items():
+            spawn(_close(listener, old), f"close {listener.url}")
+
+    def wind_down(self) -> None:
+        """Have each connection of a client close after its response."""
+        for server in self._servers.values():
+            server.wind_down()
+
+    def stop(self) -> None:
+        """Accept no client any more; connections on which nothing was asked are closed."""
+        for listener, server in self._servers.items():
+            server.stop_listening()
+            listener.close()
+
+    async def emptied(self) -> None:
+        """Return once no client is connected."""
+        while self.connections:
+            for server in self.servers:
+                await server.emptied()
+
+    async def close(self, limit: float) -> None:
+        """Close every socket and every connection; what is still to be sent may take `limit` s."""
+        await asyncio.gather(*(server.close(limit) for server in self.servers))
+        for listener in self._servers:
+            listener.close()
+        for listener, admin in self._admins.items():
+            await _close(listener, admin)
+        self._servers, self._admins = {}, {}
+
+    async def _retire(self, listener: Listener, server: Server) -> None:
+        """Close a socket, and the connections that came by it as soon as nothing runs on them."""
+        self._leaving.add(server)
+        server.stop_listening()
+        listener.close()
+        await server.emptied()
+        self._leaving.discard(server)
+        await server.close(0.0)
+
+
+async def _close(listener: Listener, admin: Admin) -> None:
+    await admin.close()
+    listener.close()

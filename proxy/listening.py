@@ -10,7 +10,7 @@ from collections.abc import Callable
 from proxy.admin import Admin, Operated
 from proxy.config.address import parse_listen
 from proxy.config.load import Loaded
-from proxy.config.sections import ServerConfig
+from proxy.config.sections import ListenerConfig, ServerConfig
 from proxy.downstream import Limits
 from proxy.listener import Bind, Listener
 from proxy.pipeline import Pipeline
@@ -72,8 +72,8 @@ class Listening:
         there = [*self._servers, *self._admins]
         plan = Plan()
 
-        def listener(text: str, key: str) -> Listener:
-            address = parse_listen(text)
+        def listener(config: ListenerConfig, key: str) -> Listener:
+            address = parse_listen(config.address)
             for known in there:
                 if known.address == address:
                     there.remove(known)
@@ -84,9 +84,9 @@ class Listening:
 
         settings = loaded.settings.server
         try:
-            for text in settings.listen:
-                plan.data.append(listener(text, "listen"))
-            if settings.admin_listen not in (None, "none"):
+            for config in settings.listen:
+                plan.data.append(listener(config, "listen"))
+            if settings.admin_listen is not None:
                 plan.admin = listener(settings.admin_listen, "admin_listen")
         except BaseException:
             plan.drop()

@@ -48,10 +48,11 @@ def _address(args: Namespace) -> ListenAddress:
         text, place = args.address, "ADDR"
     else:
         configuration = loaded(args)
-        text = configuration.settings.server.admin_listen
+        listener = configuration.settings.server.admin_listen
         place = configuration.at("server", "admin_listen")
-        if text is None:
+        if listener is None:
             raise ConfigError([f"{place}: nobody listens there (give ADDR)"])
+        text = listener.address
     try:
         address = parse_listen(text)
     except ValueError as error:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from proxy.component import Component
-from proxy.config.effective import plain_value, toml_value
+from proxy.config.effective import plain_value, short, toml_value
 from proxy.config.section import keys
 from proxy.config.sections import RouteConfig, Settings
 from proxy.config.source import bare_or_quoted
@@ -78,9 +78,11 @@ def _routes(before: tuple[RouteConfig, ...], after: tuple[RouteConfig, ...]) -> 
         yield Change("route", "moved")
 
 
-def _are_tables(before: object, after: object) -> bool:
+def _are_tables(before: object, after: msgspec.Struct) -> bool:
     """Whether the keys of both are told one by one, since they have no shorter spelling."""
-    return type(before) is type(after) and type(after).__str__ is object.__str__
+    if not isinstance(before, msgspec.Struct) or type(before) is not type(after):
+        return False
+    return short(before) is None and short(after) is None
 
 
 def _same(before: object, after: object) -> bool:

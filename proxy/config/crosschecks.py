@@ -37,7 +37,7 @@ def check(settings: Settings, tree: Mapping[str, Any], into: Conversion) -> None
 
 def _admin(settings: Settings, into: Conversion) -> None:
     if settings.server.admin_listen is not None:
-        address: ListenAddress = parse_listen(settings.server.admin_listen)
+        address: ListenAddress = parse_listen(settings.server.admin_listen.address)
         if not address.loopback:
             warning = f"whoever can reach {address} may read health and metrics"
             into.warning(("server", "admin_listen"), warning)

@@ -19,6 +19,7 @@ from proxy.config.schema import schema, summary
 from proxy.config.section import keys
 from proxy.config.sections import (
     GlobalConfig,
+    ListenerConfig,
     LogConfig,
     MonitoringConfig,
     RouteConfig,
@@ -126,6 +127,8 @@ def _chapters() -> Iterator[str]:
         yield f"### `{name}`\n\n{summary(kind)}\n"
         yield from _keys(kind)
     yield from _section("[server]", ServerConfig)
+    yield f"### A listener\n\n{summary(ListenerConfig)}\n"
+    yield from _keys(ListenerConfig)
     yield from _section("[global]", GlobalConfig)
     yield from _section("[provider.NAME]", ProviderConfig)
     yield f"A `type` is one of {', '.join(f'`{name}`' for name in presets())}; "

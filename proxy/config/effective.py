@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.component import Component
-from proxy.config.section import keys
+from proxy.config.section import Section, keys
 from proxy.config.sections import ServerConfig, Settings
 from proxy.config.source import bare_or_quoted, quote
 from proxy.token import Secret
@@ -41,8 +41,8 @@ def plain_value(value: Any) -> Any:
             return format_duration(value)
         case Size():
             return format_size(value)
-        case msgspec.Struct() if type(value).__str__ is not object.__str__:
-            return str(value)  # it has a shorter spelling than a table
+        case msgspec.Struct() if (text := short(value)) is not None:
+            return text
         case msgspec.Struct():
             tree = {
                 name: plain_value(item)
@@ -63,6 +63,17 @@ def plain_value(value: Any) -> Any:
             return _DOLLAR.sub("$$", value)
         case _:
             return value
+
+
+def short(value: msgspec.Struct) -> str | None:
+    """What says all of `value` and is shorter than a table; None if nothing does."""
+    if type(value).__str__ is object.__str__:
+        return None
+    text = str(value)
+    read = getattr(type(value), "from_text", None)
+    if isinstance(value, Section) and read is not None and read(text) != value:
+        return None
+    return text
 
 
 def _sections(tree: dict[str, Any]) -> Iterator[str]:

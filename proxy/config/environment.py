@@ -93,12 +93,14 @@ def _locate(kind: Any, raw: Any, words: list[str], path: KeyPath) -> tuple[KeyPa
     kind = plain(kind)
     struct = struct_of(kind, raw)
     if not words:
-        if get_origin(kind) is dict or (is_struct(struct) and kind not in CONTRACTS):
+        if get_origin(kind) is dict or (is_struct(struct) and not _has_text(kind)):
             known = keys(struct) if struct is not None else raw or ()
             raise ValueError(f"[{_dotted(path)}] is a table: say which key of it ({_known(known)})")
         _no_tables(kind, path)
         return path, kind
     word, *rest = words
+    if isinstance(raw, str):
+        raise ValueError(f"[{_dotted(path)}] is no table")
     if struct is not None:
         known = keys(struct)
         key = _match(word, known)
@@ -121,8 +123,13 @@ def _locate(kind: Any, raw: Any, words: list[str], path: KeyPath) -> tuple[KeyPa
 
 
 def _no_tables(kind: Any, path: KeyPath) -> None:
-    if is_struct(plain(item(kind))):
+    if is_struct(plain(item(kind))) and not _has_text(plain(item(kind))):
         raise ValueError(f"[[{_dotted(path)}]] is an array of tables, which no variable can set")
+
+
+def _has_text(kind: Any) -> bool:
+    """Whether a string may stand for a table of this type."""
+    return kind in CONTRACTS or hasattr(kind, "from_text")
 
 
 def _match(word: str, known: Iterable[str]) -> str | None:

@@ -67,9 +67,9 @@ def _key(about: Key) -> Schema:
     form = _kind(about.type)
     description = " ".join(filter(None, (about.description, form.pop("description", ""))))
     described = {"description": description} | form
-    if about.required or is_struct(plain(about.type)):
-        return described
-    default = plain_value(about.default)
+    default = None if about.required else plain_value(about.default)
+    if isinstance(default, dict) and is_struct(plain(about.type)):
+        return described  # each of its keys has its own
     return described if default in (None, [], {}, "") else described | {"default": default}
 
 

@@ -16,24 +16,44 @@ from proxy.processor import Processor
 from proxy.units import Duration, Size, parse_duration, parse_size
 
 
+class ListenerConfig(Section, frozen=True, kw_only=True):
+    """Where the proxy listens; its address alone stands for one that says no more."""
+
+    address: Annotated[
+        str,
+        Meta(
+            description="Its HOST:PORT, [V6]:PORT or unix:/path. Port 0 is any that is free.",
+            examples=["127.0.0.1:8080"],
+        ),
+    ]
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The listener that its address alone spells."""
+        return cls(address=text)
+
+    def __str__(self) -> str:
+        return self.address
+
+
 class ServerConfig(Section, frozen=True, kw_only=True):
     """``[server]``: where the proxy listens, and how patient it is with its clients."""
 
     listen: Annotated[
-        tuple[str, ...],
+        tuple[ListenerConfig, ...],
         Meta(
-            description="Where clients connect: HOST:PORT, [V6]:PORT or unix:/path, "
-            "one or a list. Port 0 is any that is free. Addresses that other machines can reach "
-            "need [security] allow_unauthenticated = true."
+            description="Where clients connect: HOST:PORT, [V6]:PORT or unix:/path, or "
+            "{ address = … }; one or a list. Addresses that other machines can reach need "
+            "[security] allow_unauthenticated = true."
         ),
-    ] = ("127.0.0.1:8080",)
+    ] = (ListenerConfig(address="127.0.0.1:8080"),)
     admin_listen: Annotated[
-        str | None,
+        ListenerConfig | None,
         Meta(
             description="Where operators find health (/livez, /readyz) and /metrics; "
             '"none" for nowhere.'
         ),
-    ] = "127.0.0.1:9090"
+    ] = ListenerConfig(address="127.0.0.1:9090")
     max_body_size: Annotated[
         Size, Meta(description="The largest request body that is read into memory.")
     ] = parse_size("32MiB")

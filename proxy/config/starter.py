@@ -113,7 +113,7 @@ def _pairs(known: Mapping[str, Key]) -> Iterator[str]:
 
 def _described(key: Key) -> str:
     kind = plain(key.type)
-    if not is_struct(kind):
+    if not is_struct(kind) or hasattr(kind, "from_text"):
         return key.description
     below = (f"{name}: {below.description}" for name, below in keys(kind).items())
     return " ".join((key.description, *below))

@@ -18,6 +18,7 @@ from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import keys
 from proxy.config.sections import (
     GlobalConfig,
+    ListenerConfig,
     MonitoringConfig,
     RouteConfig,
     SecurityConfig,
@@ -109,8 +110,8 @@ class _Validation:
         if not server.listen and not into.failed("server", "listen"):
             into.problem(("server", "listen"), "no address is listed")
         seen: list[ListenAddress] = []
-        for path, text in into.elements(("server", "listen"), server.listen):
-            address = self._address(text, path, seen)
+        for path, listener in into.elements(("server", "listen"), server.listen):
+            address = self._address(listener, path, seen)
             if address is None or address.loopback:
                 continue
             if security.allow_unauthenticated:
@@ -121,15 +122,17 @@ class _Validation:
                     f"clients are not authenticated, and {address} is not loopback (listen on "
                     "127.0.0.1 or a unix socket, or set [security] allow_unauthenticated = true)",
                 )
-        if server.admin_listen == "none":
-            return msgspec.structs.replace(server, admin_listen=None)
         if server.admin_listen is not None:
+            if server.admin_listen.address == "none":
+                return msgspec.structs.replace(server, admin_listen=None)
             self._address(server.admin_listen, ("server", "admin_listen"), seen)
         return server
 
-    def _address(self, text: str, path: KeyPath, seen: list[ListenAddress]) -> ListenAddress | None:
+    def _address(
+        self, listener: ListenerConfig, path: KeyPath, seen: list[ListenAddress]
+    ) -> ListenAddress | None:
         try:
-            address = parse_listen(text)
+            address = parse_listen(listener.address)
         except ValueError as error:
             self.into.problem(path, error)
             return None

@@ -38,6 +38,15 @@ def overridden(text: str = TEXT, **variables: str) -> tuple[Source, list[str]]:
         ("SERVER__LISTEN", "127.0.0.1:1", "server.listen", "127.0.0.1:1"),
         ("SERVER__LISTEN", '["a", "b"]', "server.listen", ["a", "b"]),
         ("server__Listen", "x", "server.listen", "x"),
+        ("SERVER__LISTEN", '[{ address = "a" }]', "server.listen", [{"address": "a"}]),
+        ("SERVER__ADMIN_LISTEN", "127.0.0.1:1", "server.admin_listen", "127.0.0.1:1"),
+        ("SERVER__ADMIN_LISTEN", '{ address = "a" }', "server.admin_listen", {"address": "a"}),
+        (
+            "SERVER__ADMIN_LISTEN__ADDRESS",
+            "127.0.0.1:1",
+            "server.admin_listen.address",
+            "127.0.0.1:1",
+        ),
         ("GLOBAL__IDLE_TIMEOUT", "30s", "global.idle_timeout", "30s"),
         ("GLOBAL__IDLE_TIMEOUT", "30", "global.idle_timeout", "30"),
         ("GLOBAL__IDLE_TIMEOUT", '"30s"', "global.idle_timeout", "30s"),
@@ -110,6 +119,7 @@ def test_a_variable_sets_a_key_and_is_named_as_its_place(
         ("ROUTE__0__NAME", "x", "[[route]] is an array of tables, which no variable can set"),
         ("ROUTE__CHAT__NAME", "x", "[[route]] is an array of tables, which no variable can set"),
         ("SERVER__LISTEN__0", "x", "[server.listen] is no table"),
+        ("SERVER__LISTEN__ADDRESS", "x", "[server.listen] is no table"),
         ("PROVIDER__MY_OWN__TOKEN__PATH", "x", "[provider.my-own.token] is no table"),
         ("SERVER__LISTEN", "", "is empty (unset it, or give it a value)"),
         ("SERVER__LISTEN", "\udcff", "it is not UTF-8"),
@@ -127,6 +137,14 @@ def test_two_spellings_of_one_key_are_a_problem() -> None:
     _, problems = overridden(SERVER__LISTEN="a", SERVER__listen="b")
 
     assert problems == ["LLM_PROXY__SERVER__listen: LLM_PROXY__SERVER__LISTEN is the same key"]
+
+
+def test_no_variable_sets_a_key_of_what_is_written_as_a_string() -> None:
+    _, problems = overridden(SERVER__ADMIN_LISTEN="a", SERVER__ADMIN_LISTEN__ADDRESS="b")
+
+    assert problems == [
+        "LLM_PROXY__SERVER__ADMIN_LISTEN__ADDRESS: [server.admin_listen] is no table"
+    ]
 
 
 def test_a_type_is_set_before_the_keys_that_it_has() -> None:

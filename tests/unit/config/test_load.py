@@ -148,7 +148,7 @@ def test_flags_win_over_the_environment_the_environment_over_files_and_files_ove
     assert settings.global_.idle_timeout == 2.0
     assert settings.global_.send_timeout == 1.0
     assert settings.global_.connect_timeout == 5.0
-    assert settings.server.admin_listen == "127.0.0.1:1"
+    assert str(settings.server.admin_listen) == "127.0.0.1:1"
     assert configuration.source.names == ["config.toml", "more.toml"]
     assert configuration.at("global", "idle_timeout").startswith("LLM_PROXY__GLOBAL__IDLE_TIMEOUT")
 
@@ -215,8 +215,8 @@ def test_flags_win_over_the_file(folder: Path) -> None:
         )
     ).settings
 
-    assert settings.server.listen == ("127.0.0.1:3", "unix:/x")
-    assert settings.server.admin_listen == "127.0.0.1:4"
+    assert tuple(map(str, settings.server.listen)) == ("127.0.0.1:3", "unix:/x")
+    assert str(settings.server.admin_listen) == "127.0.0.1:4"
     assert settings.monitoring.log.level == "error"
     assert not settings.monitoring.metrics
 

@@ -7,6 +7,7 @@ from proxy.config.section import Section, TimeoutOverrides, keys
 from proxy.config.sections import (
     Document,
     GlobalConfig,
+    ListenerConfig,
     LogConfig,
     MonitoringConfig,
     RouteConfig,
@@ -28,6 +29,7 @@ def test_all_sections_are_looked_at() -> None:
     assert set(ALL) == {
         Document,
         GlobalConfig,
+        ListenerConfig,
         LogConfig,
         MockConfig,
         MonitoringConfig,
@@ -80,8 +82,8 @@ def test_a_key_is_known_by_its_spelling_in_the_file() -> None:
 def test_the_defaults_are_those_of_the_contract() -> None:
     settings = Settings()
 
-    assert settings.server.listen == ("127.0.0.1:8080",)
-    assert settings.server.admin_listen == "127.0.0.1:9090"
+    assert tuple(map(str, settings.server.listen)) == ("127.0.0.1:8080",)
+    assert str(settings.server.admin_listen) == "127.0.0.1:9090"
     assert settings.server.max_body_size == Size(32 << 20)
     assert settings.global_.first_byte_timeout == Duration(600)
     assert settings.global_.total_timeout == Duration(0)

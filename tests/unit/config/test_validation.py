@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from proxy.config.conversion import SECRET_HINT
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import keys
-from proxy.config.sections import GlobalConfig, LogConfig, RouteConfig, Settings, TargetConfig
+from proxy.config.sections import (
+    GlobalConfig,
+    ListenerConfig,
+    LogConfig,
+    RouteConfig,
+    Settings,
+    TargetConfig,
+)
 from proxy.config.source import Source, parse
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
@@ -98,7 +105,7 @@ def test_a_whole_configuration_becomes_settings() -> None:
         ),
         RouteConfig(name="route-2", targets=(TargetConfig(provider="mock"),)),
     )
-    assert settings.server.listen == ("127.0.0.1:0", "unix:/run/p.sock")
+    assert tuple(map(str, settings.server.listen)) == ("127.0.0.1:0", "unix:/run/p.sock")
     assert settings.server.admin_listen is None
     assert settings.global_ == GlobalConfig(idle_timeout=Duration(60))
     assert settings.monitoring.log == LogConfig(level="debug")
@@ -177,6 +184,16 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
             '(known: auto, json, text; did you mean "json"?)',
         ),
         # Listeners
+        (
+            "[server]\nlisten = [{}]",
+            "c.toml:2: [server.listen.1.address]: is missing: its HOST:PORT, [V6]:PORT or "
+            "unix:/path. Port 0 is any that is free",
+        ),
+        (
+            '[server]\nadmin_listen = { address = "x" }',
+            'c.toml:2: [server.admin_listen]: expected "HOST:PORT", "[V6]:PORT" or "unix:/path", '
+            'not "x"',
+        ),
         ("[server]\nlisten = []", "c.toml:2: [server.listen]: no address is listed"),
         (
             '[server]\nlisten = [\n"127.0.0.1:1",\n":8080"]',
@@ -440,10 +457,21 @@ def test_whoever_listens_to_everybody_must_say_so_and_is_warned() -> None:
     ]
 
 
+def test_a_listener_may_be_a_table() -> None:
+    table = '{ address = "127.0.0.1:0" }'
+    text = MOCK + f'[server]\nlisten = ["127.0.0.1:0", {table}]\nadmin_listen = {table}'
+    listener = ListenerConfig(address="127.0.0.1:0")
+
+    server = settings_of(text).server
+
+    assert server.listen == (listener, listener)
+    assert server.admin_listen == listener
+
+
 def test_the_admin_listener_may_stand_anywhere() -> None:
     text = MOCK + '[server]\nadmin_listen = "0.0.0.0:9090"'
 
-    assert settings_of(text).server.admin_listen == "0.0.0.0:9090"
+    assert str(settings_of(text).server.admin_listen) == "0.0.0.0:9090"
     assert warnings_of(text) == [
         "c.toml:4: [server.admin_listen]: whoever can reach 0.0.0.0:9090 may read health and "
         "metrics"
@@ -453,7 +481,7 @@ def test_the_admin_listener_may_stand_anywhere() -> None:
 def test_any_free_port_may_be_taken_twice() -> None:
     text = MOCK + '[server]\nlisten = ["127.0.0.1:0", "127.0.0.1:0"]\nadmin_listen = "127.0.0.1:0"'
 
-    assert settings_of(text).server.listen == ("127.0.0.1:0", "127.0.0.1:0")
+    assert tuple(map(str, settings_of(text).server.listen)) == ("127.0.0.1:0", "127.0.0.1:0")
 
 
 def test_a_literal_token_is_warned_about_without_showing_it() -> None:

@@ -15,13 +15,12 @@ from proxy.config.load import Loaded
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.sections import GlobalConfig, RouteConfig, Settings
 from proxy.dialect import Dialect
-from proxy.errors import ConfigError, ProxyError
-from proxy.exchange import Timeouts
+from proxy.errors import ConfigError
+from proxy.exchange import Exchange, Timeouts
 from proxy.provider import Provider
 from proxy.registry import find, names
 from proxy.router import Route, Router, Target
 from proxy.url import Address, Url, parse_address
-from proxy.urls.static import Static as StaticUrl
 
 if TYPE_CHECKING:
     from proxy.mock import Mock, MockSettings
@@ -43,11 +42,8 @@ class MockUrl(Url):
     async def close(self) -> None:
         await self._mock.close()
 
-    def pick(self) -> Address:
+    def pick(self, exchange: Exchange) -> Address:
         return self._address
-
-    def report(self, address: Address, error: ProxyError | None) -> None:
-        pass
 
 
 class Assembly(msgspec.Struct, kw_only=True):
@@ -157,11 +153,13 @@ class _Assembling:
             )
         else:
             assert section.url is not None
-            url = StaticUrl(url=section.url)
+            url = section.url
             if section.token is not None:
                 token = self._part(owner, section.token)
                 section = msgspec.structs.replace(section, token=token)
         url = self._part(owner, url)
+        if isinstance(section, ProviderConfig):
+            section = msgspec.structs.replace(section, url=url)
         provider = Provider(
             name,
             preset,

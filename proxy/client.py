@@ -1,9 +1,11 @@
 """The client: attempts over a route's targets, until one of them answers.
 
-Targets are tried in order, each once, and only where the one before it cannot have acted: no
-connection to it could be made. Whatever a provider may have heard is not said twice.
+Targets are tried in order, and of a target's addresses as many as there are, within bounds; the
+next one only where the one before it cannot have acted: no connection to it could be made.
+Whatever a provider may have heard is not said twice.
 """
 
+import logging
 from typing import Protocol
 
 import msgspec
@@ -11,12 +13,19 @@ import msgspec
 from proxy.chat import Ask
 from proxy.dialect import Dialect
 from proxy.errors import ProxyError, Unsupported
-from proxy.exchange import Exchange, FinalRequest, ParsedRequest
+from proxy.exchange import Exchange, FinalRequest, Outcome, ParsedRequest
+from proxy.headers import retry_after
 from proxy.provider import without_key
 from proxy.relay import Upstream
 from proxy.router import Route, Target
+from proxy.token import Token
 from proxy.translation import Translation, read
 from proxy.url import Address
+
+FURTHER_ADDRESSES = 2
+"""How many more of a provider's addresses are tried where no connection could be made."""
+
+_log = logging.getLogger("proxy")
 
 
 class Transport(Protocol):
@@ -57,7 +66,6 @@ class Client:
         ask: Ask | None = None
         last = route.targets[-1]
         for target in route.targets:
-            provider = target.provider
             try:
                 prepared = prepare(
                     route,
@@ -73,21 +81,10 @@ class Client:
             translation = prepared.translation
             if translation is not None:
                 ask = translation.ask
-            address, token = _pick(exchange, target)
             exchange.model = target.model or parsed.model or ""
-            final = provider.final(
-                exchange.request,
-                address,
-                token,
-                target.timeouts,
-                prepared.request.body(),
-                prepared.path,
-                translated=translation is not None,
-            )
             try:
-                upstream = await self._transport.send(final, exchange)
+                upstream = await self._reach(exchange, target, prepared)
             except ProxyError as error:
-                provider.url.report(address, error)
                 failed = error
                 if not error.retry:
                     break
@@ -98,16 +95,58 @@ class Client:
 
     async def pass_on(self, exchange: Exchange, route: Route) -> tuple[Target, Upstream]:
         """Send a request as it is, to the route's first target, its body as it comes."""
-        request = exchange.request
         target = route.targets[0]
-        address, token = _pick(exchange, target)
-        body = b"" if request.length == 0 else request.chunks()
-        final = target.provider.passed(request, address, token, target.timeouts, body)
-        try:
-            return target, await self._transport.send(final, exchange)
-        except ProxyError as error:
-            target.provider.url.report(address, error)
-            raise
+        return target, await self._reach(exchange, target, None)
+
+    async def _reach(
+        self, exchange: Exchange, target: Target, prepared: "Prepared | None"
+    ) -> Upstream:
+        """Send what was prepared, or what passes as it comes, to a target.
+
+        Where no connection could be made, to the next of its addresses.
+        """
+        request, provider = exchange.request, target.provider
+        body = b"" if prepared is None else prepared.request.body()
+        address = provider.url.pick(exchange)
+        tried: list[Address] = []
+        while True:
+            token: Token | None = None
+            try:
+                exchange.attempts += 1
+                exchange.provider = provider.name
+                exchange.target_model = target.model or ""
+                if target.token is not None:
+                    token = target.token.pick(exchange)
+                if prepared is not None:
+                    final = provider.final(
+                        request,
+                        address,
+                        token,
+                        target.timeouts,
+                        body,
+                        prepared.path,
+                        translated=prepared.translation is not None,
+                    )
+                else:
+                    passing = b"" if request.length == 0 else request.chunks()
+                    final = provider.passed(request, address, token, target.timeouts, passing)
+                upstream = await self._transport.send(final, exchange)
+            except BaseException as error:
+                if target.heeds:
+                    _failed(target, address, token, error)
+                if not isinstance(error, ProxyError) or not error.retry:
+                    raise
+                tried.append(address)
+                another = None
+                if len(tried) <= FURTHER_ADDRESSES:
+                    another = provider.url.again(exchange, tried)
+                if another is None:
+                    raise
+                address = another
+            else:
+                if target.heeds:
+                    _began(exchange, target, address, token, upstream)
+                return upstream
 
 
 class Prepared(msgspec.Struct):
@@ -157,10 +196,40 @@ def prepare(
     return Prepared(request, path, strip, None)
 
 
-def _pick(exchange: Exchange, target: Target) -> tuple[Address, str | None]:
-    """Where this attempt goes, and with which credential."""
-    provider = target.provider
-    exchange.attempts += 1
-    exchange.provider = provider.name
-    exchange.target_model = target.model or ""
-    return provider.url.pick(), None if provider.token is None else provider.token.pick()
+def _failed(target: Target, address: Address, token: Token | None, error: BaseException) -> None:
+    """Tell those who want to know that no response came."""
+    if isinstance(error, ProxyError):
+        _report(target, address, token, Outcome(error=error))
+    _release(target, address, token)
+
+
+def _began(
+    exchange: Exchange, target: Target, address: Address, token: Token | None, upstream: Upstream
+) -> None:
+    """Tell those who want to know that a response began, and have them told of its end."""
+    outcome = Outcome(
+        status=upstream.status,
+        retry_after=retry_after(upstream.fields),
+        seconds=exchange.head_at - exchange.sent_at,
+    )
+    _report(target, address, token, outcome)
+    exchange.hooks = (*exchange.hooks, lambda _: _release(target, address, token))
+
+
+def _report(target: Target, address: Address, token: Token | None, outcome: Outcome) -> None:
+    try:
+        target.provider.url.report(address, outcome)
+        if target.token is not None and token is not None:
+            target.token.report(token, outcome)
+    except Exception:
+        # A bug of theirs must not cost the client its answer, nor us the connection.
+        _log.exception("%r cannot be told how a request fared", target)
+
+
+def _release(target: Target, address: Address, token: Token | None) -> None:
+    try:
+        target.provider.url.release(address)
+        if target.token is not None and token is not None:
+            target.token.release(token)
+    except Exception:
+        _log.exception("%r cannot be told that a request is over", target)

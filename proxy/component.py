@@ -25,3 +25,11 @@ class Component(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=T
 
     def adopt(self, fresh: Self) -> None:
         """Go on in the place of `fresh`, which is like this one and was never opened."""
+
+
+def overrides(component: Component, hook: str) -> bool:
+    """Whether a component has a hook of its own, and not that of its family's contract."""
+    kind = type(component)
+    # The contract is what stands right above Component among those that the class goes back to.
+    contract = kind.__mro__[kind.__mro__.index(Component) - 1]
+    return getattr(kind, hook) is not getattr(contract, hook)

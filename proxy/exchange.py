@@ -102,12 +102,17 @@ class ParsedRequest(msgspec.Struct):
         return copy
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Where connections go: what two requests must share to share a connection."""
 
     scheme: str
     host: str
     port: int
+    socket: str | None = None
+    """The path of the unix socket that connections go to instead."""
+
+    def __str__(self) -> str:
+        return f"unix:{self.socket}" if self.socket is not None else f"{self.host}:{self.port}"
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +138,19 @@ class FinalRequest(msgspec.Struct):
     timeouts: Timeouts
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request fared that a provider was sent, as far as its response's head tells."""
+
+    status: int = 0
+    """Of the response; 0: none came."""
+    error: ProxyError | None = None
+    """What kept a response from coming."""
+    retry_after: float | None = None
+    """Seconds for which the provider asked to be left alone."""
+    seconds: float = 0.0
+    """From the request to the response's head."""
+
+
 class Exchange(msgspec.Struct, kw_only=True, eq=False):
     """One request and its response. Times are :func:`proxy.units.clock` seconds, 0 is "not yet"."""
 
@@ -156,7 +174,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     notes: dict[str, Any] = {}
     """Processors' own, each under its name."""
     hooks: tuple[Callable[["Exchange"], None], ...] = ()
-    """What the route's processors want called when it is over."""
+    """What is to be called when it is over, by those who saw it begin."""
     phase: str = "reading"
     """How far it came: reading, routing, connecting, waiting, streaming, done."""
 

@@ -10,16 +10,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 
 from proxy.client import prepare
-from proxy.config.provider import ProviderConfig
+from proxy.component import overrides
 from proxy.config.sections import Settings
 from proxy.dialect import Dialect
 from proxy.errors import NoRoute, ProcessorFailed, ProxyError, TooLarge
 from proxy.exchange import Exchange, ParsedRequest, Raw
 from proxy.models import asked, known_models
-from proxy.processor import Processor, overrides
+from proxy.processor import Processor
 from proxy.router import Route, Router, Target
 from proxy.units import clock, format_duration, format_size
-from proxy.url import parse_address
 
 DEFAULT_PATH = "/v1/chat/completions"
 """The path of a request that names none."""
@@ -67,7 +66,7 @@ class Asked(msgspec.Struct, frozen=True):
     dialect: str | None
     """What it is asked in; None: as it came."""
     url: str | None
-    """None: it runs inside the proxy."""
+    """Where, or one of several; None: it runs inside the proxy."""
     model: str | None
     changes: list[Change]
     """What is changed for this target, after the processors."""
@@ -272,7 +271,7 @@ class Explainer:
         return Asked(
             target=repr(target),
             dialect=dialect,
-            url=None if path is None else self._url(target, path),
+            url=None if path is None else _url(target, path),
             model=model,
             changes=list(changes),
             hides_usage=hides,
@@ -283,13 +282,9 @@ class Explainer:
             error=error,
         )
 
-    def _url(self, target: Target, path: str) -> str | None:
-        section = self._settings.provider[target.provider.name]
-        if not isinstance(section, ProviderConfig) or section.url is None:
-            return None
-        address = parse_address(section.url)
-        prefix = address.prefix.decode("ascii")
-        return f"{address.origin.scheme}://{address.host.decode('ascii')}{prefix}{path}"
+
+def _url(target: Target, path: str) -> str | None:
+    return " or ".join(f"{each}{path}" for each in target.provider.url.addresses()) or None
 
 
 class Request:

@@ -6,9 +6,13 @@ else's credentials or transport policy.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
+from math import isfinite
 from random import getrandbits
+from urllib.parse import unquote
 
 Fields = Iterable[tuple[bytes, bytes]]
 
@@ -151,6 +155,47 @@ def line(name: str, value: str) -> bytes:
     if _CONTROL.search(encoded) or b"\r" in encoded or b"\n" in encoded:
         raise ValueError(f"{name} holds a control character")
     return b"%b: %b\r\n" % (name.encode("ascii"), encoded)
+
+
+def credential(headers: Mapping[str, str], query: str, *, ours: bool = True) -> str | None:
+    """The first credential of the places where clients put one; None if there is none.
+
+    `ours`: one that is meant for this proxy alone counts, too.
+    """
+    if ours and (value := headers.get("x-llm-proxy-key")):
+        return value
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and (value := value.strip()):
+        return value
+    for name in ("x-api-key", "api-key", "x-goog-api-key"):
+        if value := headers.get(name, ""):
+            return value
+    if "key=" in query:
+        for part in query.split("&"):
+            if part.startswith("key=") and len(part) > 4:
+                return unquote(part[4:])
+    return None
+
+
+def retry_after(fields: Fields) -> float | None:
+    """Seconds for which a provider asks to be left alone; None if it does not say.
+
+    ``retry-after-ms`` is what OpenAI's and Azure's SDKs read first; ``retry-after`` has seconds or
+    a date (RFC 9110 10.2.3).
+    """
+    said = {name: value.decode("latin-1").strip() for name, value in fields}
+    try:
+        if (text := said.get(b"retry-after-ms")) is not None:
+            seconds = float(text) / 1000
+        elif (text := said.get(b"retry-after")) is None:
+            return None
+        elif text[:1].isdigit():
+            seconds = float(text)
+        else:
+            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(seconds, 0.0) if isfinite(seconds) else None
 
 
 def _tokens(value: bytes) -> frozenset[bytes]:

@@ -72,6 +72,22 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether it takes ``stream_options.include_usage``."""
     quirks: Quirks = Quirks()
 
+    def filled(self, key: str, text: str) -> str:
+        """`text` with the provider's variables in place of their names in braces.
+
+        Raises ValueError that begins with `key`.
+        """
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] in _KEPT:
+                return match[0]
+            if match[1] not in self.variables:
+                known = ", ".join(self.variables) or "none"
+                raise ValueError(f"{key}: nothing is known of {match[0]} (variables: {known})")
+            return self.variables[match[1]]
+
+        return _BRACES.sub(value, text)
+
 
 @functools.cache
 def presets() -> dict[str, Preset]:
@@ -83,7 +99,6 @@ def presets() -> dict[str, Preset]:
 def customised(
     preset: Preset,
     *,
-    url: str | None,
     dialects: tuple[str, ...] | None,
     variables: Mapping[str, str],
     headers: Mapping[str, str],
@@ -107,25 +122,14 @@ def customised(
         own = endpoints.get(name, Endpoint())
         endpoints[name] = msgspec.structs.replace(own, path=path, stream_path=path)
 
-    def filled(key: str, text: str) -> str:
-        def value(match: re.Match[str]) -> str:
-            if match[1] in _KEPT:
-                return match[0]
-            if match[1] not in values:
-                known = ", ".join(values) or "none"
-                raise ValueError(f"{key}: nothing is known of {match[0]} (variables: {known})")
-            return values[match[1]]
-
-        return _BRACES.sub(value, text)
-
+    filled = msgspec.structs.replace(preset, variables=values).filled
     quirks = preset.quirks
     if max_tokens is not None:
         quirks = msgspec.structs.replace(quirks, default_max_tokens=max_tokens)
-    place = url or preset.url
     return msgspec.structs.replace(
         preset,
         dialects=preset.dialects if dialects is None else dialects,
-        url=None if place is None else filled("url", place),
+        variables=values,
         auth=preset.auth if auth is None else auth,
         headers={
             name: filled("headers", text) for name, text in (preset.headers | dict(headers)).items()

@@ -28,8 +28,3 @@ class Processor(Component):
 
     def on_end(self, exchange: Exchange) -> None:
         """The exchange is over, however it ended; called once if `on_request` was."""
-
-
-def overrides(processor: Processor, hook: str) -> bool:
-    """Whether a processor has a hook of its own."""
-    return getattr(type(processor), hook) is not getattr(Processor, hook)

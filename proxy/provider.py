@@ -62,6 +62,7 @@ class Provider:
         "_forwarding",
         "_headers",
         "_heads",
+        "_last",
         "_models",
         "_root",
         "_spoken",
@@ -98,7 +99,8 @@ class Provider:
             for glob, spoken in preset.models.items()
         ]
         self._root = preset.root
-        self._auth = (preset.auth or "").partition("{token}")
+        self._auth = preset.auth or ""
+        self._last = ("", "", b"")
         self._headers = tuple(
             (key.lower(), f"{key.lower()}: {value}\r\n".encode("latin-1"))
             for key, value in preset.headers.items()
@@ -134,7 +136,7 @@ class Provider:
         self,
         request: RawRequest,
         address: Address,
-        token: str | None,
+        token: Token | None,
         timeouts: Timeouts,
         body: bytes,
         target: str,
@@ -160,7 +162,7 @@ class Provider:
         return FinalRequest(
             method=request.method,
             origin=address.origin,
-            head=b"".join((head, self._auth_line(token), fields)),
+            head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=len(body),
             timeouts=timeouts,
@@ -185,7 +187,7 @@ class Provider:
         self,
         request: RawRequest,
         address: Address,
-        token: str | None,
+        token: Token | None,
         timeouts: Timeouts,
         body: AsyncIterator[bytes] | bytes,
     ) -> FinalRequest:
@@ -197,17 +199,24 @@ class Provider:
         return FinalRequest(
             method=request.method,
             origin=address.origin,
-            head=b"".join((head, self._auth_line(token), fields)),
+            head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=request.length,
             timeouts=timeouts,
         )
 
-    def _auth_line(self, token: str | None) -> bytes:
+    def _auth_line(self, token: Token | None, request: RawRequest) -> bytes:
         if token is None:
             return b""
-        before, _, after = self._auth
-        return f"{before}{token}{after}\r\n".encode("latin-1")
+        auth = self._auth if token.auth is None else token.auth
+        if not auth:
+            return b""
+        credential = token.credential(request)
+        last = self._last
+        if last[0] is not credential or last[1] is not auth:
+            line = f"{auth.replace('{token}', credential)}\r\n".encode("latin-1")
+            last = self._last = (credential, auth, line)
+        return last[2]
 
 
 def _head(method: str, target: str, address: Address) -> bytes:

@@ -250,7 +250,7 @@ class Responder:
         spoken = dialect if translation is None else translation.spoken
         error, fit = spoken.refusal(upstream.status, body)
         if isinstance(error, BadCredentials):
-            if answered.target.provider.token is not None:
+            if answered.target.trusted:
                 # The provider knows us by a token of ours, so its words are about our
                 # credentials; they are not the client's to see.
                 raise error

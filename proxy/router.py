@@ -4,22 +4,41 @@ import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
 
+from proxy.component import overrides
 from proxy.dialect import Dialect
 from proxy.errors import NoRoute
 from proxy.exchange import ParsedRequest, Timeouts
-from proxy.processor import Processor, overrides
+from proxy.processor import Processor
 from proxy.provider import Provider
+from proxy.token import Token
 
 
 class Target:
     """A provider, and the model to ask it for (None: the client's own)."""
 
-    __slots__ = ("model", "provider", "timeouts")
+    __slots__ = ("heeds", "model", "provider", "timeouts", "token", "trusted")
 
-    def __init__(self, provider: Provider, model: str | None, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        model: str | None,
+        timeouts: Timeouts,
+        token: Token | None = None,
+    ) -> None:
+        """`token` is used instead of the provider's own."""
         self.provider = provider
         self.model = model
         self.timeouts = timeouts
+        self.token = token or provider.token
+        self.trusted = self.token is not None and self.token.ours
+        """The provider knows us by a token of ours, so a 401 is not about the client."""
+        self.heeds = any(
+            overrides(component, hook)
+            for component in (provider.url, self.token)
+            if component is not None
+            for hook in ("report", "release")
+        )
+        """Its url or its token wants to know how requests fare."""
 
     def __repr__(self) -> str:
         return f"{self.provider.name}/{self.model}" if self.model else self.provider.name

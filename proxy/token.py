@@ -1,7 +1,8 @@
 """A token: an upstream credential, picked for each request and told how it fared.
 
-In a configuration a token is a table whose ``type`` names its class; one whose class has a
-classmethod ``from_text(text)`` may be written ``"TYPE:text"``, too.
+In a configuration a token is a table whose ``type`` names its class. One whose class has a
+classmethod ``from_text(text)`` may be written ``"TYPE:text"``, too, and one that needs no key
+``"TYPE"``; a list is a pool of tokens.
 """
 
 import hmac
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar, NoReturn, Self
 
 from proxy.component import Component
-from proxy.errors import ProxyError
+from proxy.exchange import Exchange, FinalRequest, Outcome, RawRequest
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -68,7 +69,17 @@ class Secret:
 
 
 class Token(Component):
-    """The contract. Members live in ``tokens/``."""
+    """The contract. Members live in ``tokens/``.
+
+    Who overrides neither `report` nor `release` is not told, and costs no request anything.
+    """
+
+    ours: ClassVar[bool] = True
+    """It is the proxy's, so what a provider says of it is no business of the client's."""
+    auth: ClassVar[str | None] = None
+    """The header that carries it, as a preset's `auth`, where that is not the provider's own."""
+    signs: ClassVar[bool] = False
+    """It is never sent: it signs the request, by `sign`."""
 
     _place: ClassVar[str] = "a token"
     """Where the configuration names it, for errors and the log; each instance has its own."""
@@ -90,10 +101,23 @@ class Token(Component):
         that says what is wrong.
         """
 
-    @abstractmethod
-    def pick(self) -> str:
-        """The credential to use now; never waits. Raises BadCredentials if there is none."""
+    def pick(self, exchange: Exchange) -> "Token":
+        """The token to use for the next request; never waits. One of several, if it is a pool."""
+        return self
 
     @abstractmethod
-    def report(self, token: str, error: ProxyError | None) -> None:
-        """How the request fared that was sent with `token`."""
+    def credential(self, request: RawRequest) -> str:
+        """The credential to send with a request; never waits.
+
+        Raises BadCredentials if there is none, and Unauthenticated if the client should have one.
+        """
+
+    def sign(self, final: FinalRequest) -> bytes:
+        """The lines that go to the end of the request's head, if it `signs`."""
+        raise NotImplementedError
+
+    def report(self, token: "Token", outcome: Outcome) -> None:
+        """How the request fared for which `token` was picked, once its response's head is here."""
+
+    def release(self, token: "Token") -> None:
+        """What `token` was picked for is over; called once for each pick, after `report`."""

@@ -42,6 +42,9 @@ IDLE_PER_ORIGIN = 1024
 DNS_SECONDS = 30
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
+Dialled = tuple[asyncio.Transport, bytes]
+"""A connection that was made, and what came on it before anything was asked."""
+
 
 class Transport:
     """Sends final requests to providers, over connections that it keeps for the next one."""
@@ -122,35 +125,49 @@ class Transport:
         return None
 
     async def _connect(self, origin: Origin, limit: float) -> UpstreamConnection:
+        making: Awaitable[Dialled]
+        making = self._dial(origin) if origin.socket is None else _dial_socket(origin.socket)
+        if self._connect_seconds is not None:
+            making = aio.time(self._connect_seconds, making)
+        try:
+            async with asyncio.timeout(limit or None):
+                made = await making
+        except TimeoutError as error:
+            raise ConnectFailed(f"no connection to {origin} within {limit:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectFailed(f"cannot connect to {origin}: {_reason(error)}") from error
+        return UpstreamConnection(self, origin, *made)
+
+    async def _dial(self, origin: Origin) -> Dialled:
         if self._connector is None:
             self._connector = aiohttp.TCPConnector(
                 limit=0, ttl_dns_cache=DNS_SECONDS, force_close=True
             )
-        where = f"{origin.host}:{origin.port}"
-        try:
-            async with asyncio.timeout(limit or None):
-                making: Awaitable[Connection] = self._connector.connect(
-                    self._dial(origin), [], NO_TIMEOUT
-                )
-                if self._connect_seconds is not None:
-                    making = aio.time(self._connect_seconds, making)
-                made = await making
-        except TimeoutError as error:
-            raise ConnectFailed(f"no connection to {where} within {limit:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectFailed(f"cannot connect to {where}: {_reason(error)}") from error
-        return UpstreamConnection(self, origin, *_take_over(made))
-
-    def _dial(self, origin: Origin) -> ClientRequest:
         dial = self._dials.get(origin)
         if dial is None:
             url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
             loop = asyncio.get_running_loop()
             dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, ssl=True)
-        return dial
+        return _take_over(await self._connector.connect(dial, [], NO_TIMEOUT))
 
 
-def _take_over(made: Connection) -> tuple[asyncio.Transport, bytes]:
+class _Early(asyncio.Protocol):
+    """Keeps what comes on a connection before it is anybody's."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+
+async def _dial_socket(path: str) -> Dialled:
+    loop = asyncio.get_running_loop()
+    transport, early = await loop.create_unix_connection(_Early, path)
+    return transport, early.data
+
+
+def _take_over(made: Connection) -> Dialled:
     """A connection's transport, and what came on it before anything was asked.
 
     The connector is to know no more of it: it would wait, at its end, for its own protocol to be

@@ -1,16 +1,26 @@
 """A url: where a provider's requests go, picked for each request and told how it fared."""
 
+import re
 from abc import abstractmethod
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 
+from proxy.authority import check_socket_path, is_host, is_ipv6
 from proxy.component import Component
-from proxy.errors import ProxyError
-from proxy.exchange import Origin
+from proxy.exchange import Exchange, Origin, Outcome
+
+URL_HINT = '"https://HOST/PATH", "http://HOST:PORT/PATH" or "unix:/SOCKET:/PATH"'
+
+_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(.*)")
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
+_SOCKET = re.compile(r"unix:([^:?#]*)(?::(/[^?#]*))?")
+_VISIBLE = re.compile(r"[!-~]+")
+_PORTS = {"http": 80, "https": 443}
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, cache_hash=True):
     """A base URL, taken apart once."""
 
     origin: Origin
@@ -19,33 +29,101 @@ class Address(msgspec.Struct, frozen=True):
     prefix: bytes
     """The path before an endpoint's own, without its last slash."""
 
+    @property
+    def base(self) -> str:
+        """What stands before the path, for people."""
+        if self.origin.socket is not None:
+            return f"unix:{self.origin.socket}:"
+        return f"{self.origin.scheme}://{self.host.decode()}"
+
+    def __str__(self) -> str:
+        return f"{self.base}{self.prefix.decode()}".removesuffix(":")
+
 
 class Url(Component):
-    """The contract. Members live in ``urls/``."""
+    """The contract. Members live in ``urls/``.
+
+    Who overrides neither `report` nor `release` is not told, and costs no request anything.
+    """
+
+    def resolve(self, fill: Callable[[str], str]) -> None:
+        """Read its URLs, each as `fill` completes it; called once, before `open`.
+
+        Raises ValueError that says what is wrong.
+        """
+
+    def like(self, other: Component) -> bool:
+        return super().like(other) and self.addresses() == cast("Url", other).addresses()
 
     @abstractmethod
-    def pick(self) -> Address:
+    def pick(self, exchange: Exchange) -> Address:
         """Where to send the next request; never waits. Raises ConnectFailed if nowhere is up."""
 
-    @abstractmethod
-    def report(self, address: Address, error: ProxyError | None) -> None:
-        """How the request fared that was sent to `address`."""
+    def again(self, exchange: Exchange, tried: Sequence[Address]) -> Address | None:
+        """Where else, since no connection to those of `tried` could be made; None: nowhere."""
+        return None
+
+    def addresses(self) -> tuple[Address, ...]:
+        """All that it may pick, as far as that is known before."""
+        return ()
+
+    def report(self, address: Address, outcome: Outcome) -> None:
+        """How the request fared that was sent to `address`, once its response's head is here."""
+
+    def release(self, address: Address) -> None:
+        """What `address` was picked for is over; called once for each pick, after `report`."""
 
 
 def parse_address(url: str) -> Address:
-    """Take a base URL apart; raises ValueError that says what a base URL looks like."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError('expected a base URL such as "https://api.openai.com/v1"')
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("a base URL has no query, fragment, user or password")
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if port != (443 if secure else 80):
-        host = f"{host}:{port}"
+    """Take a base URL apart.
+
+    A unix socket's is ``unix:/run/vllm.sock:/v1``: the socket, a colon, the path, as nginx spells
+    it. Raises ValueError if it is none; it may hold credentials, in its user part or by mistake in
+    its query, so it is never repeated.
+    """
+    if _VISIBLE.fullmatch(url) is None or "\\" in url:
+        raise ValueError("a URL has no spaces, backslashes or characters beyond ASCII")
+    if url.startswith("unix:"):
+        return _socket_address(url)
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ValueError(f"is not an HTTP URL (expected {URL_HINT})")
+    scheme, authority, path, beyond = match.groups()
+    if "@" in authority:
+        raise ValueError("a URL with credentials is a secret: leave them out, and use `token`")
+    if beyond:
+        raise ValueError("a base URL has neither query nor fragment (a secret goes into `token`)")
+    name, port = parse_authority(authority)
+    port = port or _PORTS[scheme]
+    host = f"[{name}]" if ":" in name else name
     return Address(
-        origin=Origin(parts.scheme, parts.hostname, port),
-        host=host.encode("idna" if not host.isascii() else "ascii"),
-        prefix=parts.path.rstrip("/").encode("ascii"),
+        origin=Origin(scheme, name, port),
+        host=(host if port == _PORTS[scheme] else f"{host}:{port}").encode("ascii"),
+        prefix=path.rstrip("/").encode("ascii"),
+    )
+
+
+def parse_authority(authority: str) -> tuple[str, int | None]:
+    """The host, in lower case and without brackets, and the port if there is one.
+
+    Raises ValueError, without repeating what it may hold of a credential.
+    """
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None or not (is_ipv6(parts[1]) if parts[1] else is_host(parts[2])):
+        raise ValueError(f"its host is missing or not one (expected {URL_HINT})")
+    if parts[3] is not None and not 1 <= int(parts[3]) <= 65535:
+        raise ValueError("its port is not one of 1 to 65535")
+    return (parts[1] or parts[2]).lower(), int(parts[3]) if parts[3] else None
+
+
+def _socket_address(url: str) -> Address:
+    match = _SOCKET.fullmatch(url)
+    if match is None:
+        raise ValueError('a unix socket\'s URL is "unix:/SOCKET", or "unix:/SOCKET:/PATH"')
+    socket, path = match.groups()
+    check_socket_path(socket)
+    return Address(
+        origin=Origin("http", "localhost", 0, socket=socket),
+        host=b"localhost",
+        prefix=(path or "").rstrip("/").encode("ascii"),
     )

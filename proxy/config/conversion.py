@@ -11,11 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from proxy.component import Component
-from proxy.config.kinds import CONTRACTS, is_struct, item, plain
+from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, plain
 from proxy.config.lines import KeyPath
 from proxy.config.section import keys
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
+from proxy.processor import Processor
 from proxy.registry import FAMILIES, find, names, suggest
 from proxy.token import Secret, Token
 from proxy.units import (
@@ -26,6 +27,7 @@ from proxy.units import (
     parse_duration,
     parse_size,
 )
+from proxy.url import Url
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -127,12 +129,20 @@ class Conversion:
             return None
 
     def component(self, contract: Any, raw: object, path: KeyPath) -> Any:
-        """The member of `contract`'s family that the table `raw` names; None if it is too wrong.
+        """The member of `contract`'s family that `raw` names; None if it is too wrong.
 
-        A token may be a reference, too: ``"env:NAME"``.
+        A table names it by its `type`. A token may be a reference, too, such as ``"env:NAME"``,
+        a url one as it is, and a list of either is a pool.
         """
-        if issubclass(contract, Token) and not isinstance(raw, dict):
+        if isinstance(raw, list) and len(raw) == 1 and contract is not Processor:
+            return self.component(contract, raw[0], (*path, 0))
+        if isinstance(raw, list) and contract is not Processor:
+            component = self._pool(contract, raw, path)
+        elif contract is Token and not isinstance(raw, dict):
             component = self._reference(raw, path)
+        elif contract is Url and isinstance(raw, str):
+            kind = find("urls", "static")
+            component = self._made(lambda: kind(url=raw), "static", path)
         else:
             component = self._named(contract, raw, path)
         if component is None:
@@ -147,10 +157,27 @@ class Conversion:
                 return None
         return component
 
+    def _pool(self, contract: Any, raw: list[object], path: KeyPath) -> Component | None:
+        family = CONTRACTS[contract]
+        kind = find(family, "pool")
+        listed = self._value(keys(kind)[family].type, raw, path)
+        if listed is UNSET or self.failed(*path):
+            return None
+        return self._made(lambda: kind(**{family: listed}), "pool", path)
+
+    def _made(self, make: Callable[[], Any], name: str, path: KeyPath) -> Component | None:
+        """What `make` makes; None if that fails."""
+        try:
+            return self._called(make(), name, path)
+        except ValueError as error:
+            self.problem(path, error)
+            return None
+
     def _named(self, contract: Any, raw: object, path: KeyPath) -> Component | None:
         family = CONTRACTS[contract]
         if not isinstance(raw, dict):
-            self.problem(path, "expected a table, whose `type` names its class")
+            expected = "a URL, a list of them or " if contract is Url else ""
+            self.problem(path, f"expected {expected}a table, whose `type` names its class")
             return None
         if self.failed(*path, "type"):
             return None
@@ -175,16 +202,14 @@ class Conversion:
             self.problem(path, f"expected {SECRET_HINT}, found {_found(raw)}")
             return None
         name, colon, text = raw.partition(":")
-        kind = find("tokens", name) if colon and name in names("tokens") else None
+        kind = find("tokens", name) if name in names("tokens") else None
         from_text: Callable[[str], Token] | None = getattr(kind, "from_text", None)
-        if from_text is None:
-            self.problem(path, f"a secret is not written out (expected {SECRET_HINT})")
-            return None
-        try:
-            return self._called(from_text(text), name, path)
-        except ValueError as error:
-            self.problem(path, error)
-            return None
+        if colon and from_text is not None:
+            return self._made(lambda: from_text(text), name, path)
+        if kind is not None and not colon and is_bare(kind):
+            return self._called(self.table(kind, {}, path), name, path)
+        self.problem(path, f"a secret is not written out (expected {SECRET_HINT})")
+        return None
 
     def _called(self, component: Component | None, name: str, path: KeyPath) -> Component | None:
         """`component` with what it was called, for whoever prints the configuration."""

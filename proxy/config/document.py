@@ -32,6 +32,7 @@ from proxy.preset import Preset, presets
 from proxy.registry import find, names
 from proxy.token import Secret, Token
 from proxy.units import Duration, Size
+from proxy.url import Url
 
 SCHEMA = "docs/config.schema.json"
 
@@ -55,6 +56,17 @@ the first one here is used whose key the environment holds.
 
 PROSE = Path(__file__).with_name("document.md")
 """What no struct can say, before what they say."""
+
+_URLS = """\
+## URLs
+
+Where a provider is: a base URL, which stands for everything up to `/v1` of a request's path, or \
+a list of several. A unix socket is `unix:`, its path and, after a colon, the path of the API: \
+`"unix:/run/vllm.sock:/v1"`.
+
+`url = ["http://10.0.0.1:8000/v1", "http://10.0.0.2:8000/v1"]` with `select = "least_busy"` is \
+short for `url = { type = "pool", urls = […], select = "least_busy" }`.
+"""
 
 
 def configuration() -> str:
@@ -122,10 +134,9 @@ def _notes(row: Preset) -> list[str]:
 
 
 def _chapters() -> Iterator[str]:
-    for name in names("tokens"):
-        kind = find("tokens", name)
-        yield f"### `{name}`\n\n{summary(kind)}\n"
-        yield from _keys(kind)
+    yield from _family("tokens")
+    yield _URLS
+    yield from _family("urls")
     yield from _section("[server]", ServerConfig)
     yield f"### A listener\n\n{summary(ListenerConfig)}\n"
     yield from _keys(ListenerConfig)
@@ -149,6 +160,13 @@ def _chapters() -> Iterator[str]:
     yield from _section("[monitoring]", MonitoringConfig)
     yield f"### `log`\n\n{summary(LogConfig)}\n"
     yield from _keys(LogConfig)
+
+
+def _family(family: str) -> Iterator[str]:
+    for name in names(family):
+        kind = find(family, name)
+        yield f"### `{name}`\n\n{summary(kind)}\n"
+        yield from _keys(kind)
 
 
 def _section(header: str, struct: type[msgspec.Struct]) -> Iterator[str]:
@@ -182,6 +200,7 @@ def _words(annotated: Any) -> str:
         Size: "size",
         Secret: "string",
         Token: "secret",
+        Url: "URL or list of URLs",
         Any: "anything",
     }
     if kind in simple:

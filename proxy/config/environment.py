@@ -159,7 +159,9 @@ def _value(kind: Any, text: str) -> object:
         return text
     value = tree.pop("value")
     string = kind in (str, Duration, Size) or get_origin(kind) is Literal or kind in CONTRACTS
-    return text if tree or (string and not isinstance(value, str)) else value
+    if string and not isinstance(value, (str, list) if kind in CONTRACTS else str):
+        return text
+    return text if tree else value
 
 
 def _utf8(text: str, what: str) -> str:

@@ -10,8 +10,9 @@ from proxy.errors import ConfigError
 from proxy.processor import Processor
 from proxy.registry import find
 from proxy.token import Token
+from proxy.url import Url
 
-CONTRACTS: dict[type, str] = {Processor: "processors", Token: "tokens"}
+CONTRACTS: dict[type, str] = {Processor: "processors", Token: "tokens", Url: "urls"}
 """The contracts that keys can have for a type, and the families whose members fulfil them."""
 
 
@@ -39,6 +40,11 @@ def item(kind: Any) -> Any:
 def is_struct(kind: Any) -> bool:
     """Whether a table spells it."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def is_bare(kind: type[msgspec.Struct]) -> bool:
+    """Whether its name alone spells a component: none of its keys is required."""
+    return not any(about.required for about in keys(kind).values())
 
 
 def struct_of(kind: Any, raw: object) -> type[msgspec.Struct] | None:

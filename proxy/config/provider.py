@@ -6,7 +6,9 @@ from msgspec import Meta, field
 
 from proxy.config.section import Count, Patterns, TimeoutOverrides
 from proxy.preset import Preset, customised, presets
+from proxy.selection import Select
 from proxy.token import Token
+from proxy.url import Url
 
 
 class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
@@ -20,17 +22,26 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
         ),
     ]
     url: Annotated[
-        str | None,
+        Url | None,
         Meta(
-            description="Base URL of its API. Some presets know theirs.",
+            description="Base URL of its API, or a list of several. Some presets know theirs. A "
+            'unix socket is "unix:/run/vllm.sock:/v1".',
             examples=["https://api.openai.com/v1"],
+        ),
+    ] = None
+    select: Annotated[
+        Select | None,
+        Meta(
+            description="Which of several URLs serves a request, as in their pool: ordered, "
+            "weighted, round_robin (absent, too), least_busy, least_latency or hash.",
+            examples=["least_busy"],
         ),
     ] = None
     token: Annotated[
         Token | None,
         Meta(
             description="Its credential, as a reference: an environment variable, a file, a "
-            "program. openai looks for OPENAI_API_KEY.",
+            "program; or a list of several. openai looks for OPENAI_API_KEY.",
             examples=["env:OPENAI_API_KEY"],
         ),
     ] = None
@@ -108,7 +119,6 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
             auth=self.auth,
             stream_usage=self.stream_usage,
             max_tokens=self.max_tokens,
-            url=self.url,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from proxy.config.effective import plain_value
-from proxy.config.kinds import CONTRACTS, is_struct, item, plain, union
+from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, plain, union
 from proxy.config.provider import ProviderConfig
 from proxy.config.section import Key, keys, metas
 from proxy.config.sections import Document
@@ -17,6 +17,7 @@ from proxy.preset import presets
 from proxy.registry import find, names
 from proxy.token import Secret, Token
 from proxy.units import Duration, Size
+from proxy.url import Url
 
 Schema = dict[str, Any]
 
@@ -48,10 +49,15 @@ def summary(struct: type[msgspec.Struct]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _table(struct: type[msgspec.Struct], called: list[str] | None = None) -> Schema:
-    """A table with the keys of a struct; `called` is what its key `type` says."""
+def _table(
+    struct: type[msgspec.Struct], called: list[str] | None = None, *, inside: bool = False
+) -> Schema:
+    """A table with the keys of a struct; `called` is what its key `type` says.
+
+    `inside`: it is a component, and components in it are not spelled out, or there were no end.
+    """
     known = keys(struct)
-    properties = {name: _key(about) for name, about in known.items()}
+    properties = {name: _key(about, inside=inside) for name, about in known.items()}
     required = [name for name, about in known.items() if about.required]
     if called is not None:
         about = {"description": "What it is."} | properties.get("type", {})
@@ -63,8 +69,8 @@ def _table(struct: type[msgspec.Struct], called: list[str] | None = None) -> Sch
     return table | {"additionalProperties": False}
 
 
-def _key(about: Key) -> Schema:
-    form = _kind(about.type)
+def _key(about: Key, *, inside: bool) -> Schema:
+    form = _kind(about.type, inside=inside)
     description = " ".join(filter(None, (about.description, form.pop("description", ""))))
     described = {"description": description} | form
     default = None if about.required else plain_value(about.default)
@@ -73,15 +79,15 @@ def _key(about: Key) -> Schema:
     return described if default in (None, [], {}, "") else described | {"default": default}
 
 
-def _kind(annotated: Any) -> Schema:
+def _kind(annotated: Any, *, inside: bool) -> Schema:
     """What spells a type, with what its annotation allows of it."""
     kind = plain(annotated)
     if kind in CONTRACTS:
-        return _any_of(_components(kind))
+        return _any_of([_reference(), {"type": "object"}] if inside else _components(kind))
     if len(union(kind)) > 1:
-        return _any_of([_kind(member) for member in union(kind)])
+        return _any_of([_kind(member, inside=inside) for member in union(kind)])
     if is_struct(kind):
-        table = _table(kind, _presets() if kind is ProviderConfig else None)
+        table = _table(kind, _presets() if kind is ProviderConfig else None, inside=inside)
         return _any_of([{"type": "string"}, table]) if hasattr(kind, "from_text") else table
     if get_origin(kind) is Literal:
         words = {"type": "string", "enum": list(get_args(kind))}
@@ -89,9 +95,12 @@ def _kind(annotated: Any) -> Schema:
         either = [{"type": "string", "pattern": _VARIABLE}] if len(get_args(kind)) > 1 else []
         return _any_of([words, *either])
     if get_origin(kind) is dict:
-        return {"type": "object", "additionalProperties": _kind(get_args(kind)[1])}
+        return {
+            "type": "object",
+            "additionalProperties": _kind(get_args(kind)[1], inside=inside),
+        }
     if (of := item(kind)) is not None:
-        element = _kind(of)
+        element = _kind(of, inside=inside)
         array = _constrained({"type": "array", "items": element}, annotated)
         # Wherever a list is expected, one string stands for a list of it.
         one = [form for form in element.get("anyOf", [element]) if form.get("type") == "string"]
@@ -102,14 +111,27 @@ def _kind(annotated: Any) -> Schema:
 
 
 def _components(contract: type) -> list[Schema]:
-    """The members of a family, each as a table that names it; tokens as references, too."""
+    """The members of a family, each as a table that names it, and what is shorter than that."""
     family = CONTRACTS[contract]
-    known = names(family)
-    tables = [_table(find(family, name), [name]) for name in known]
-    if contract is not Token:
-        return tables
-    short = "|".join(name for name in known if hasattr(find(family, name), "from_text"))
-    return [{"type": "string", "pattern": f"^({short}):|{_VARIABLE}"}, *tables]
+    tables = [_table(find(family, name), [name], inside=True) for name in names(family)]
+    if contract is Url:
+        return [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, *tables]
+    if contract is Token:
+        each = _any_of([_reference(), {"type": "object"}])
+        return [_reference(), {"type": "array", "items": each}, *tables]
+    return tables
+
+
+def _reference() -> Schema:
+    """A token as a string."""
+    spelled = []
+    for name in names("tokens"):
+        kind = find("tokens", name)
+        if hasattr(kind, "from_text"):
+            spelled.append(f"{name}:")
+        elif is_bare(kind):
+            spelled.append(f"{name}$")
+    return {"type": "string", "pattern": f"^({'|'.join(spelled)})|{_VARIABLE}"}
 
 
 def _presets() -> list[str]:

@@ -5,12 +5,13 @@ Problems are collected, not raised one at a time: whoever mends a file sees all 
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from proxy.config import crosschecks
-from proxy.config.address import ListenAddress, check_url, parse_listen
+from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.conversion import Conversion
 from proxy.config.environment import interpolate_all
 from proxy.config.lines import KeyPath
@@ -33,6 +34,7 @@ from proxy.preset import presets
 from proxy.processor import Processor
 from proxy.registry import names, nearest, suggest
 from proxy.token import Token
+from proxy.url import Url
 
 # Names become response headers, metric labels and the first half of "provider/model".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -155,14 +157,16 @@ class _Validation:
         if kind == "mock":
             config = self.into.table(MockConfig, raw, path)
         else:
-            config = self._complete(self.into.table(ProviderConfig, raw, path), path)
+            config = self._complete(self.into.table(ProviderConfig, raw, path), raw, path)
         if config is not None:
             patterns = config.forward_headers
             for place, pattern in self.into.elements((*path, "forward_headers"), patterns):
                 self._forwarded(pattern, place)
         return config
 
-    def _complete(self, config: ProviderConfig | None, path: KeyPath) -> ProviderConfig | None:
+    def _complete(
+        self, config: ProviderConfig | None, raw: Any, path: KeyPath
+    ) -> ProviderConfig | None:
         """`config` with what its preset and the environment add."""
         if config is None:
             return None
@@ -180,15 +184,15 @@ class _Validation:
             into.problem((*path, "auth"), 'expected a header such as "x-api-key: {token}"')
         for key, value in config.paths.items():
             self._check(_PATH, value, (*path, "paths", key), "a path such as /v1/chat/completions")
-        token, url = config.token, config.url or preset.url
+        token, url = config.token, self._selecting(config, raw, path)
+        if url is None and preset.url is not None:
+            url = into.component(Url, preset.url, (*path, "url"))
         if url is None and not into.failed(*path, "url"):
             problem = f'is missing: {config.type} has none of its own (url = "http…")'
             into.problem((*path, "url"), problem)
-        elif not into.failed(*path):
+        elif url is not None and not into.failed(*path):
             try:
-                url = config.preset().url
-                assert url is not None
-                check_url(url)
+                url.resolve(partial(config.preset().filled, "url"))
             except ValueError as error:
                 key, colon, problem = str(error).partition(": ")
                 known = colon and key in keys(ProviderConfig)
@@ -201,7 +205,21 @@ class _Validation:
                 which = " or ".join(preset.token_env)
                 lacks = f"is missing, and the environment variable {which} is not set"
                 into.problem((*path, "token"), f'{lacks} (token = "env:NAME", or set that)')
-        return msgspec.structs.replace(config, url=url, token=token)
+        # What it says of several URLs, those know now.
+        select = None if url is not config.url else config.select
+        return msgspec.structs.replace(config, url=url, select=select, token=token)
+
+    def _selecting(self, config: ProviderConfig, raw: Any, path: KeyPath) -> Url | None:
+        """Its URL, or the pool of those listed, with what it says in `select`."""
+        listed = raw.get("url")
+        if config.select is not None and isinstance(listed, dict):
+            problem = "belongs into the table of `url` (url = { type = …, select = … })"
+            self.into.problem((*path, "select"), problem)
+        elif config.select is not None and isinstance(listed, list) and len(listed) > 1:
+            pool = {"type": "pool", "urls": listed, "select": config.select}
+            made: Url | None = self.into.component(Url, pool, (*path, "url"))
+            return made
+        return config.url
 
     def _forwarded(self, pattern: str, path: KeyPath) -> None:
         self._check(_FIELD_NAMES, pattern, path, "a header's name or a glob such as x-mine-*")

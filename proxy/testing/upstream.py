@@ -1,6 +1,8 @@
-"""A scripted provider on 127.0.0.1: it answers what a test says, and breaks how a test says."""
+"""A scripted provider, on 127.0.0.1 or a unix socket: it answers, and breaks, as a test says."""
 
 import asyncio
+import contextlib
+import os
 from collections import defaultdict
 from types import TracebackType
 from typing import Self
@@ -22,9 +24,11 @@ class Upstream:
 
     Once left it refuses connections; entered again it listens on the same port, and goes on with
     its scripts and records: a provider that comes back.
+
+    With `socket` it listens on that path instead.
     """
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, socket: str | None = None) -> None:
         self._scripts: list[tuple[Step, ...]] = [
             (script,) if callable(script) else tuple(script) for script in scripts or [answer()]
         ]
@@ -42,11 +46,14 @@ class Upstream:
         self.requests: list[ReceivedRequest] = []
         self.host = "127.0.0.1"
         self.port = 0
+        self._socket = socket
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`."""
-        return f"http://{self.host}:{self.port}"
+        """`http://127.0.0.1:PORT`, or `unix:PATH:`, to which a path can be added."""
+        return (
+            f"http://{self.host}:{self.port}" if self._socket is None else f"unix:{self._socket}:"
+        )
 
     @property
     def connections(self) -> int:
@@ -92,11 +99,12 @@ class Upstream:
         return at
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._accept, self._receive, self._end),
-            self.host,
-            self.port,
-            backlog=4096,
+        loop = asyncio.get_running_loop()
+        if self._socket is not None:
+            self._server = await loop.create_unix_server(self._connection, self._socket)
+            return self
+        self._server = await loop.create_server(
+            self._connection, self.host, self.port, backlog=4096
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -111,8 +119,14 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+        if self._socket is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._socket)
         if self._failures and error is None:
             raise ExceptionGroup("the upstream's scripts failed", self._failures)
+
+    def _connection(self) -> Connection:
+        return Connection(self._accept, self._receive, self._end)
 
     def _accept(self, connection: Connection) -> int:
         self._all.append(connection)

@@ -3,7 +3,8 @@
 import logging
 from typing import Self
 
-from proxy.errors import BadCredentials, ProxyError
+from proxy.errors import BadCredentials
+from proxy.exchange import RawRequest
 from proxy.token import Secret, Token
 
 MAX_BYTES = 64 << 10
@@ -28,14 +29,11 @@ class Held(Token):
         """Whether it is this one that is given now."""
         return bool(self._secret == secret)
 
-    def pick(self) -> str:
+    def credential(self, request: RawRequest) -> str:
         try:
             return self._secret.reveal()
         except AttributeError:
             raise BadCredentials("the proxy has no credentials for the provider") from None
-
-    def report(self, token: str, error: ProxyError | None) -> None:
-        pass
 
 
 def secret_of(data: bytes, what: str) -> Secret:

@@ -12,12 +12,13 @@ from proxy.dialects.openai_completions import OpenAICompletions
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import ConfigError, ProxyError
-from proxy.exchange import Exchange, FinalRequest, Timeouts
+from proxy.exchange import Exchange, FinalRequest, RawRequest, Timeouts
 from proxy.preset import Preset
 from proxy.processor import Processor
 from proxy.provider import Provider
 from proxy.relay import Sink
 from proxy.token import Token
+from proxy.tokens.static import Literal
 from proxy.units import clock
 from proxy.url import Url
 from proxy.urls.static import Static
@@ -99,17 +100,28 @@ def exchange_of(request: Request | None = None) -> Exchange:
 
 
 class CountingToken(Token):
-    """A token of which each pick is another: sk-1, sk-2 …"""
+    """A token that is another for each request: sk-1, sk-2 …"""
 
     def __post_init__(self) -> None:
-        self.picks = 0
+        self.requests = 0
 
-    def pick(self) -> str:
-        self.picks += 1
-        return f"sk-{self.picks}"
+    def credential(self, request: RawRequest) -> str:
+        self.requests += 1
+        return f"sk-{self.requests}"
 
-    def report(self, token: str, error: ProxyError | None) -> None:
-        pass
+
+def key(value: str) -> Token:
+    """A token that is always this."""
+    token = Literal.from_text(value)
+    token.resolve({}, "")
+    return token
+
+
+def static(url: str) -> Url:
+    """A URL that is always this."""
+    made = Static(url=url)
+    made.resolve(str)
+    return made
 
 
 def provider(
@@ -134,7 +146,7 @@ def provider(
             **more,
         ),
         dialects,
-        url=url or Static(url="http://a:8000/v1"),
+        url=url or static("http://a:8000/v1"),
         token=token,
         forward_headers=forward,
         timeouts=NO_TIMEOUTS,
@@ -276,14 +288,14 @@ class Downstream:
 class Transport:
     """Carries requests nowhere: each gets the next of `answers`; None never comes."""
 
-    def __init__(self, *answers: Upstream | Exception | None) -> None:
+    def __init__(self, *answers: Upstream | BaseException | None) -> None:
         self.answers = list(answers)
         self.sent: list[FinalRequest] = []
 
     async def send(self, final: FinalRequest, exchange: Exchange) -> Upstream:
         self.sent.append(final)
         answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         if answer is None:
             await asyncio.get_running_loop().create_future()

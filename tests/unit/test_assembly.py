@@ -6,7 +6,7 @@ from proxy.assembly import Assembly, assemble
 from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.processors.parameters import Parameters
 from proxy.url import parse_address
-from tests.unit.conftest import Request
+from tests.unit.conftest import Request, exchange_of
 
 ONE = """
 [global]
@@ -68,13 +68,9 @@ def test_a_provider_is_sent_what_its_section_says() -> None:
     provider = route.targets[0].provider
     assert provider.token is not None
     request = Request(headers={"X-Mine": "1", "X-Other": "2"})
+    address = provider.url.pick(exchange_of())
     final = provider.final(
-        request,
-        provider.url.pick(),
-        provider.token.pick(),
-        provider.timeouts,
-        b"{}",
-        "/chat/completions",
+        request, address, provider.token, provider.timeouts, b"{}", "/chat/completions"
     )
 
     assert final.head == (
@@ -173,3 +169,37 @@ def test_providers_that_say_the_same_keep_what_is_their_own() -> None:
         assert second.providers[name].url is first.providers[name].url
     _, alone = anew(two + route, '[provider.b]\ntype = "mock"\n')
     assert len(alone.components) == 1
+
+
+POOLS = """
+[provider.a]
+type = "vllm"
+url = ["http://{zone}:1/v1", "http://b:1/v1"]
+variables = { zone = "x" }
+token = ["env:KEY", "literal:sk-2"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "environ", "kept"),
+    [
+        ("", "", {}, ["token", "url"]),
+        ("", "", {"KEY": "sk-3"}, ["token", "url"]),
+        ('zone = "x"', 'zone = "y"', {}, ["token"]),
+        ("http://b", "http://c", {}, ["token"]),
+        ("literal:sk-2", "literal:sk-4", {}, ["url"]),
+    ],
+)
+def test_a_pool_is_kept_if_all_that_is_in_it_is(
+    old: str, new: str, environ: dict[str, str], kept: list[str]
+) -> None:
+    first, second = anew(POOLS, POOLS.replace(old, new), **environ)
+    before, after = first.providers["a"], second.providers["a"]
+
+    same = {"token": after.token is before.token, "url": after.url is before.url}
+    assert [name for name, kept in same.items() if kept] == kept
+    for component, fresh in second.kept:
+        component.adopt(fresh)
+    assert after.token is not None
+    sent = {after.token.pick(exchange_of()).credential(Request()) for _ in range(2)}
+    assert sent == {environ.get("KEY", "sk-1"), new[-4:] if "sk" in new else "sk-2"}

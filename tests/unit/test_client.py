@@ -1,13 +1,25 @@
 """Attempts over a route's targets, with a transport that carries nothing anywhere."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
-from proxy.client import Client
+from proxy.client import FURTHER_ADDRESSES, Client
 from proxy.dialects.openai_chat import OpenAIChat
-from proxy.errors import BadRequest, ConnectFailed, ProviderBroke, ProviderTimeout, ProxyError
-from proxy.exchange import Exchange, Origin
+from proxy.errors import (
+    BadCredentials,
+    BadRequest,
+    ConnectFailed,
+    ProviderBroke,
+    ProviderTimeout,
+    ProxyError,
+)
+from proxy.exchange import Exchange, Origin, Outcome, RawRequest
 from proxy.provider import Provider
 from proxy.router import Route, Target
+from proxy.token import Token
+from proxy.tokens._held import Held
 from proxy.url import Address, Url, parse_address
 from tests.unit.conftest import (
     NO_TIMEOUTS,
@@ -16,6 +28,7 @@ from tests.unit.conftest import (
     Transport,
     Upstream,
     exchange_of,
+    key,
     provider,
 )
 
@@ -23,17 +36,60 @@ CHAT = OpenAIChat()
 
 
 class Told(Url):
-    """A URL that remembers how its requests fared."""
+    """URLs, used one after the other, that remember how their requests fared."""
+
+    hosts: tuple[str, ...] = ("told",)
 
     def __post_init__(self) -> None:
-        self.reports: list[ProxyError | None] = []
+        self.reports: list[Outcome] = []
+        self.told: list[str] = []
 
-    def pick(self) -> Address:
-        return parse_address("http://told:1/v1")
+    def pick(self, exchange: Exchange) -> Address:
+        return self._picked(0)
 
-    def report(self, address: Address, error: ProxyError | None) -> None:
-        assert address == self.pick()
-        self.reports.append(error)
+    def again(self, exchange: Exchange, tried: Sequence[Address]) -> Address | None:
+        assert [str(address) for address in tried] == [
+            f"http://{host}:1/v1" for host in self.hosts[: len(tried)]
+        ]
+        return self._picked(len(tried)) if len(tried) < len(self.hosts) else None
+
+    def _picked(self, position: int) -> Address:
+        self.told.append(f"pick {self.hosts[position]}")
+        return parse_address(f"http://{self.hosts[position]}:1/v1")
+
+    def report(self, address: Address, outcome: Outcome) -> None:
+        self.told.append(f"report {address.origin.host}")
+        self.reports.append(outcome)
+
+    def release(self, address: Address) -> None:
+        self.told.append(f"release {address.origin.host}")
+
+
+class ToldToken(Token):
+    """A token that remembers what it was told."""
+
+    def __post_init__(self) -> None:
+        self.told: list[str] = []
+
+    def pick(self, exchange: Exchange) -> Token:
+        self.told.append("pick")
+        return self
+
+    def credential(self, request: RawRequest) -> str:
+        return "sk-told"
+
+    def report(self, token: Token, outcome: Outcome) -> None:
+        assert token is self
+        self.told.append(f"report {outcome.status}")
+
+    def release(self, token: Token) -> None:
+        self.told.append("release")
+
+
+def over(exchange: Exchange) -> None:
+    """End an exchange, as the pipeline does."""
+    for hook in exchange.hooks:
+        hook(exchange)
 
 
 def route(*targets: tuple[Provider, str | None], usage: str = "auto") -> Route:
@@ -87,7 +143,90 @@ async def test_another_target_is_tried_where_no_connection_could_be_made() -> No
     assert (exchange.provider, exchange.model, exchange.attempts) == ("b", "m", 2)
     assert exchange.target_model == ""
     assert [final.body for final in transport.sent] == [b'{"model":"x"}', b'{"model":"m"}']
-    assert first.reports == [refused]
+    assert [outcome.error for outcome in first.reports] == [refused]
+
+
+async def test_another_address_is_tried_where_no_connection_could_be_made() -> None:
+    url, exchange = Told(hosts=("one", "two", "three")), exchange_of()
+    transport = Transport(ConnectFailed("x"), ConnectFailed("x"), Upstream())
+    target, _, _ = await send(transport, route((provider(url=url), None)), exchange=exchange)
+
+    assert [final.origin.host for final in transport.sent] == ["one", "two", "three"]
+    assert (target.provider.url, exchange.attempts) == (url, 3)
+    failed = [f"{did} {host}" for host in ("one", "two") for did in ("pick", "report", "release")]
+    assert url.told == [*failed, "pick three", "report three"]
+    over(exchange)
+    assert url.told[-1] == "release three"
+
+
+async def test_addresses_are_tried_before_the_next_target_is() -> None:
+    url, exchange = Told(hosts=("one", "two")), exchange_of()
+    transport = Transport(ConnectFailed("x"), ConnectFailed("x"), Upstream())
+    who = route((provider("a", url=url), None), (provider("b"), None))
+    target, _, _ = await send(transport, who, exchange=exchange)
+
+    assert target is who.targets[1]
+    assert [final.origin.host for final in transport.sent] == ["one", "two", "a"]
+
+
+async def test_not_all_of_many_addresses_are_tried() -> None:
+    url = Told(hosts=tuple("abcdefgh"))
+    transport = Transport(*[ConnectFailed("x")] * 8)
+    with pytest.raises(ConnectFailed):
+        await send(transport, route((provider(url=url), None)))
+
+    assert len(transport.sent) == 1 + FURTHER_ADDRESSES
+
+
+async def test_what_an_address_may_have_heard_is_not_said_to_another() -> None:
+    url, transport = Told(hosts=("one", "two")), Transport(ProviderBroke("reset"))
+    with pytest.raises(ProviderBroke):
+        await send(transport, route((provider(url=url), None)))
+
+    assert url.told == ["pick one", "report one", "release one"]
+
+
+async def test_who_wants_to_know_is_told_how_a_response_began_and_that_it_is_over() -> None:
+    url, token, exchange = Told(), ToldToken(), exchange_of()
+    answer = Upstream(status=429, fields={"retry-after": "7"})
+    who = route((provider(url=url, token=token), None))
+    hooked: list[Exchange] = []
+    exchange.hooks = (hooked.append,)
+    await send(Transport(answer), who, exchange=exchange)
+
+    assert token.told == ["pick", "report 429"]
+    [outcome] = url.reports
+    assert (outcome.status, outcome.retry_after, outcome.error) == (429, 7.0, None)
+    over(exchange)
+    assert token.told[-1] == "release"
+    assert url.told == ["pick told", "report told", "release told"]
+    assert hooked == [exchange]
+
+
+async def test_a_client_that_leaves_releases_what_was_picked_and_reports_nothing() -> None:
+    url, token = Told(), ToldToken()
+    transport = Transport(asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        await send(transport, route((provider(url=url, token=token), None)))
+
+    assert url.told == ["pick told", "release told"]
+    assert token.told == ["pick", "release"]
+
+
+async def test_a_token_that_has_nothing_to_give_leaves_nothing_picked() -> None:
+    url, transport = Told(), Transport()
+    with pytest.raises(BadCredentials):
+        await send(transport, route((provider(url=url, token=Held()), None)))
+
+    assert transport.sent == []
+    assert url.told == ["pick told", "report told", "release told"]
+
+
+async def test_nobody_is_told_who_does_not_want_to_know() -> None:
+    exchange = exchange_of()
+    await send(Transport(Upstream()), route((provider(token=key("k")), None)), exchange=exchange)
+
+    assert exchange.hooks == ()
 
 
 async def test_a_targets_own_model_is_known_apart_from_the_clients() -> None:
@@ -224,12 +363,24 @@ async def test_what_has_no_body_passes_on_without_one() -> None:
     assert (transport.sent[0].body, transport.sent[0].length) == (b"", 0)
 
 
-async def test_what_passes_on_is_tried_once() -> None:
+async def test_what_passes_on_goes_to_one_target_alone() -> None:
     transport = Transport(ConnectFailed("refused"), Upstream())
     with pytest.raises(ConnectFailed):
         await pass_on(transport, Request(b"12345"))
 
     assert len(transport.sent) == 1
+
+
+async def test_what_passes_on_goes_to_another_address_where_no_connection_could_be_made() -> None:
+    url, exchange = Told(hosts=("one", "two")), exchange_of(Request(b"12345"))
+    transport = Transport(ConnectFailed("refused"), Upstream())
+    who = route((provider(url=url), None))
+    await Client(transport, counts_usage=True).pass_on(exchange, who)
+
+    assert [final.origin.host for final in transport.sent] == ["one", "two"]
+    body = transport.sent[1].body
+    assert not isinstance(body, bytes)
+    assert [chunk async for chunk in body] == [b"12345"]
 
 
 async def test_a_body_that_breaks_while_it_passes_is_the_clients_fault() -> None:

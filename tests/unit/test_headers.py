@@ -1,6 +1,10 @@
 """Which header fields pass in either direction, and which ids are sane."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
+from multidict import CIMultiDict
 
 from proxy.headers import (
     CREDENTIALS,
@@ -8,8 +12,10 @@ from proxy.headers import (
     NEVER_FORWARDED,
     STREAM_FIELDS,
     Forwarding,
+    credential,
     line,
     request_id,
+    retry_after,
     returned,
 )
 
@@ -180,3 +186,64 @@ def test_the_fields_of_a_stream_are_whole_lines() -> None:
         b"x-accel-buffering: no",
         b"",
     ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "found"),
+    [
+        ({"x-llm-proxy-key": "k", "authorization": "Bearer a"}, "", "k"),
+        ({"authorization": "Bearer a", "x-api-key": "b"}, "", "a"),
+        ({"authorization": "bearer  a "}, "", "a"),
+        ({"authorization": "Basic a", "x-api-key": "b"}, "", "b"),
+        ({"authorization": "Bearer "}, "key=c", "c"),
+        ({"api-key": "d", "x-goog-api-key": "e"}, "", "d"),
+        ({"x-goog-api-key": "e"}, "key=c", "e"),
+        ({}, "alt=sse&key=c%2B1&monkey=2", "c+1"),
+        ({}, "monkey=2&key=", None),
+        ({}, "", None),
+    ],
+)
+def test_a_credential_stands_in_the_first_of_its_places(
+    headers: dict[str, str], query: str, found: str | None
+) -> None:
+    assert credential(CIMultiDict(headers), query) == found
+
+
+def test_what_is_meant_for_this_proxy_alone_can_be_left_out() -> None:
+    headers = CIMultiDict({"x-llm-proxy-key": "k", "x-api-key": "b"})
+
+    assert credential(headers, "", ours=False) == "b"
+    assert credential(CIMultiDict({"x-llm-proxy-key": "k"}), "", ours=False) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "seconds"),
+    [
+        ("retry-after", "7", 7.0),
+        ("retry-after", " 1.5 ", 1.5),
+        ("retry-after", "0", 0.0),
+        ("retry-after-ms", "250", 0.25),
+        ("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("retry-after", "-5", None),
+        ("retry-after", "soon", None),
+        ("retry-after", "", None),
+        ("retry-after", "1e400", None),
+        ("retry-after", "9" * 5000, None),
+        ("retry-after", "Wed, 21 Oct 2015 07:28:00 -0000", None),
+        ("retry-after-ms", "nan", None),
+        ("x-retry-after", "7", None),
+    ],
+)
+def test_a_provider_says_how_long_to_leave_it_alone(
+    name: str, value: str, seconds: float | None
+) -> None:
+    assert retry_after([(name.encode(), value.encode())]) == seconds
+
+
+def test_it_may_say_until_when_and_in_milliseconds_most_exactly() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)
+    waits = retry_after([(b"retry-after", later.encode())])
+
+    assert waits is not None
+    assert 295 < waits <= 300
+    assert retry_after([(b"retry-after", b"9"), (b"retry-after-ms", b"8500")]) == 8.5

@@ -15,7 +15,6 @@ ROW = Preset(
     endpoints={"openai_chat": Endpoint(path="/{region}/models/{model}:chat")},
 )
 NOTHING: dict[str, Any] = {
-    "url": None,
     "dialects": None,
     "variables": {},
     "headers": {},
@@ -33,7 +32,8 @@ def made(**changes: Any) -> Preset:
 def test_variables_are_filled_in_everywhere_and_the_model_stays() -> None:
     preset = made(variables={"project": "p", "region": "us"})
 
-    assert preset.url == "https://us.a/p/v1"
+    assert preset.url is not None
+    assert preset.filled("url", preset.url) == "https://us.a/p/v1"
     assert preset.headers == {"x-version": "1"}
     assert preset.endpoints["openai_chat"].path == "/us/models/{model}:chat"
 
@@ -46,7 +46,6 @@ def test_a_variable_without_a_value_must_be_given() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"url": "http://{host}/v1"}, r"^url: nothing is known of \{host\} \(variables: region, "),
         ({"headers": {"a": "{b}"}}, r"^headers: nothing is known of \{b\}"),
         ({"paths": {"openai_chat": "/{b}"}}, r"^paths: nothing is known of \{b\}"),
         ({"paths": {"gemini": "/x"}}, r"^paths: gemini is none of its dialects"),
@@ -57,6 +56,14 @@ def test_what_a_section_gets_wrong_is_told_by_its_key(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         made(**({"variables": {"project": "p"}} | changes))
+
+
+def test_a_name_that_stands_for_nothing_is_told_with_those_that_are_known() -> None:
+    preset = made(variables={"project": "p"})
+    with pytest.raises(
+        ValueError, match=r"^url: nothing is known of \{host\} \(variables: region, "
+    ):
+        preset.filled("url", "http://{host}/v1")
 
 
 def test_a_path_of_the_section_is_that_of_streams_too() -> None:

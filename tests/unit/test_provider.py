@@ -14,7 +14,7 @@ from proxy.preset import Endpoint, presets
 from proxy.provider import MAX_HEADS
 from proxy.registry import names
 from proxy.url import parse_address
-from tests.unit.conftest import NO_TIMEOUTS, Request, provider
+from tests.unit.conftest import NO_TIMEOUTS, CountingToken, Request, key, provider
 
 
 def test_the_presets_are_read_once() -> None:
@@ -56,9 +56,8 @@ def test_every_preset_can_be_used_with_its_variables_and_a_url() -> None:
         if name == "mock":
             continue
         given = {variable: "x" for variable, value in preset.variables.items() if not value}
-        section = ProviderConfig(type=name, url=preset.url or "http://a/v1", variables=given)
-        url = section.preset().url
-        assert url is not None
+        section = ProviderConfig(type=name, variables=given)
+        url = section.preset().filled("url", preset.url or "http://a/v1")
         assert "{" not in url
         parse_address(url)
 
@@ -86,7 +85,7 @@ def test_a_request_goes_to_its_address_with_the_proxys_token() -> None:
     address = parse_address("https://a/base/v1")
     timeouts = msgspec.structs.replace(NO_TIMEOUTS, connect=5.0)
     request = Request(headers=HEADERS)
-    final = provider().final(request, address, "sk-1", timeouts, b'{"a":1}', PATH)
+    final = provider().final(request, address, key("sk-1"), timeouts, b'{"a":1}', PATH)
 
     assert final.head == (
         b"POST /base/v1/chat/completions HTTP/1.1\r\nhost: a\r\naccept-encoding: identity\r\n"
@@ -107,10 +106,36 @@ def test_without_a_token_nobody_is_authenticated() -> None:
 
 def test_the_token_goes_where_the_provider_wants_it() -> None:
     made = provider(auth="x-api-key: {token}").final(
-        Request(), ADDRESS, "k", NO_TIMEOUTS, b"", PATH
+        Request(), ADDRESS, key("k"), NO_TIMEOUTS, b"", PATH
     )
 
     assert b"\r\nx-api-key: k\r\n" in made.head
+
+
+class Bearer(CountingToken):
+    auth = "authorization: Bearer {token}"
+
+
+def test_a_token_may_say_itself_where_it_goes() -> None:
+    who, token = provider(auth="x-api-key: {token}"), Bearer()
+    for sent in (b"sk-1", b"sk-2"):
+        head = who.final(Request(), ADDRESS, token, NO_TIMEOUTS, b"", PATH).head
+        assert b"\r\nauthorization: Bearer %b\r\n" % sent in head
+        assert b"x-api-key" not in head
+
+
+def test_each_token_has_its_own_line() -> None:
+    who, tokens = provider(), [key("sk-1"), key("sk-2"), key("sk-1")]
+    heads = [who.final(Request(), ADDRESS, t, NO_TIMEOUTS, b"", PATH).head for t in tokens * 2]
+
+    assert [head.partition(b"Bearer ")[2][:4] for head in heads] == [b"sk-1", b"sk-2", b"sk-1"] * 2
+
+
+def test_who_takes_no_token_is_sent_none() -> None:
+    head = provider(auth=None).final(Request(), ADDRESS, key("sk-1"), NO_TIMEOUTS, b"", PATH).head
+
+    assert b"sk-1" not in head
+    assert b"\r\n\r\n" not in head
 
 
 def test_a_provider_may_get_more_of_its_clients_fields() -> None:
@@ -181,7 +206,7 @@ def test_a_path_that_passes_through_keeps_its_query_but_for_a_credential(
 def test_a_body_that_passes_through_keeps_what_describes_it() -> None:
     request = Request(b"12", headers=[*HEADERS, ("Range", "bytes=0-"), ("If-None-Match", "x")])
     chunks = request.chunks()
-    final = provider().passed(request, ADDRESS, "sk-1", NO_TIMEOUTS, chunks)
+    final = provider().passed(request, ADDRESS, key("sk-1"), NO_TIMEOUTS, chunks)
 
     assert final.head == (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: a:8000\r\naccept-encoding: identity\r\n"

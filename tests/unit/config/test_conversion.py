@@ -12,6 +12,7 @@ from proxy.token import Secret, Token
 from proxy.tokens.exec import Exec
 from proxy.tokens.static import Env, Literal
 from proxy.units import Duration, Size, parse_duration
+from tests.unit.conftest import Request
 
 
 class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -164,11 +165,11 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
         ('token = "literal:"', "[token]: the literal is empty"),
         ('token = "exec:"', "[token]: no program is named"),
         ("token = 'exec:\"'", "[token]: No closing quotation"),
-        ("token = {}", "[token.type]: is missing (known: env, exec, file, literal)"),
+        ("token = {}", "[token.type]: is missing (known: env, exec, file, literal, pool)"),
         (
             'token = { type = "enf" }',
             '[token.type]: unknown token type "enf" '
-            '(known: env, exec, file, literal; did you mean "env"?)',
+            '(known: env, exec, file, literal, pool; did you mean "env"?)',
         ),
         (
             'token = { type = "env" }',
@@ -311,7 +312,7 @@ def test_a_token_starts_from_the_folder_of_its_file_and_can_name_its_place(tmp_p
 
     assert built is not None
     assert built.token is not None
-    assert built.token.pick() == "canary"
+    assert built.token.credential(Request()) == "canary"
     assert built.token._place == f"{file}:2: [token]"
     assert str(built.token) == f"file:{tmp_path}/key"
 

@@ -28,7 +28,8 @@ type = "mock"
 seed = -1
 [provider.kept]
 type = "vllm"
-url = "http://x/v1"
+url = ["http://x/v1", "http://y/v1"]
+select = "least_busy"
 token = { type = "exec", command = ["sh", "-c", "a b"], expires = "15m" }
 [processor.rules]
 type = "system_prompt"
@@ -86,6 +87,13 @@ def test_every_default_is_filled_in_and_spelled_as_in_a_file() -> None:
     assert tree["processor"]["rules"] == {
         "type": "system_prompt",
         "text": 'say "hi"\\n $${x} $5',
+    }
+    assert tree["provider"]["kept"]["url"] == {
+        "type": "pool",
+        "urls": ["http://x/v1", "http://y/v1"],
+        "select": "least_busy",
+        "weights": [],
+        "hash_by": "client",
     }
     assert tree["provider"]["kept"]["token"] == {
         "type": "exec",

@@ -14,7 +14,6 @@ def test_a_section_that_says_nothing_leaves_its_preset_as_it_is() -> None:
 def test_a_section_wins_over_its_preset() -> None:
     made = ProviderConfig(
         type="openai",
-        url="http://a/v1",
         dialects=("openai_chat",),
         headers={"x-title": "t"},
         auth="x-api-key: {token}",
@@ -23,7 +22,6 @@ def test_a_section_wins_over_its_preset() -> None:
         max_tokens=7,
     ).preset()
 
-    assert made.url == "http://a/v1"
     assert made.dialects == ("openai_chat",)
     assert made.headers == {"x-title": "t"}
     assert made.auth == "x-api-key: {token}"

@@ -16,6 +16,7 @@ from proxy.config.source import parse
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
 from proxy.preset import presets
+from proxy.registry import names
 
 ROOT = Path(__file__).parents[3]
 ENVIRON = {"OPENAI_API_KEY": "canary", "X": "canary", "LEVEL": "debug", "WAIT": "5s"}
@@ -106,8 +107,10 @@ def test_every_preset_and_every_component_is_a_type() -> None:
         "system_prompt",
     ]
     provider = tables["provider"]["additionalProperties"]["anyOf"][0]
-    token = provider["properties"]["token"]["anyOf"]
-    assert types(token[1:]) == ["env", "exec", "file", "literal"]
+    for key, family in (("token", "tokens"), ("url", "urls")):
+        text, array, *forms = provider["properties"][key]["anyOf"]
+        assert (text["type"], array["type"]) == ("string", "array")
+        assert types(forms) == names(family)
 
 
 def examples() -> list[str]:
@@ -138,6 +141,12 @@ MOCK = '[provider.mock]\ntype = "mock"\n'
         '[provider.x]\ntype = "openai"\ntoken = "literal:x"',
         '[provider.x]\ntype = "openai"\ntoken = "exec:sh -c x"',
         '[provider.x]\ntype = "vllm"\nurl = "http://x/v1"\ntoken = { type = "env", name = "X" }',
+        '[provider.x]\ntype = "vllm"\nurl = ["http://x/v1", "unix:/run/x:/v1"]\nselect = "hash"',
+        '[provider.x]\ntype = "vllm"\n[provider.x.url]\ntype = "pool"\n'
+        'urls = ["http://x", "http://y"]\nweights = [3, 1.5]\nhash_by = "header:x-mine"',
+        '[provider.x]\ntype = "openai"\ntoken = ["literal:x", { type = "literal", value = "y" }]',
+        '[provider.x]\ntype = "openai"\n[provider.x.token]\ntype = "pool"\n'
+        'tokens = ["literal:x", "literal:y"]\nselect = "ordered"',
         '[provider.x]\ntype = "openai"\n[provider.x.token]\ntype = "exec"\ncommand = ["sh"]\n'
         'expires = "15m"\ntimeout = "1s"',
         MOCK + '[[route]]\ntargets = "mock"\nmodels = "a"\npath = "/v1/*"\nusage = "never"',
@@ -173,6 +182,11 @@ def test_what_is_accepted_is_valid(text: str) -> None:
         '[provider.x]\ntype = "openai"\nttft = "1s"',
         '[provider.x]\ntype = "openai"\ntoken = "canary"',
         '[provider.x]\ntype = "openai"\ntoken = { type = "env" }',
+        '[provider.x]\ntype = "openai"\ntoken = ["canary", "literal:x"]',
+        '[provider.x]\ntype = "vllm"\nurl = 5',
+        '[provider.x]\ntype = "vllm"\nurl = ["http://x", 5]',
+        '[provider.x]\ntype = "vllm"\nurl = { type = "pool", urls = [] }',
+        '[provider.x]\ntype = "vllm"\nurl = { type = "pool", urls = ["http://x"], select = "x" }',
         '[provider.x]\ntype = "openai"\ntoken = { type = "exec", command = [] }',
         "[processor.x]",
         '[processor.x]\ntype = "system_prompt"',

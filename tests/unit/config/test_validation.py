@@ -20,7 +20,12 @@ from proxy.config.validation import validate
 from proxy.errors import ConfigError
 from proxy.preset import presets
 from proxy.processors.system_prompt import SystemPrompt
+from proxy.tokens.pool import Pool as TokenPool
+from proxy.tokens.static import Env
 from proxy.units import Duration
+from proxy.urls.pool import Pool as UrlPool
+from proxy.urls.static import Static
+from tests.unit.conftest import Request
 
 ENVIRON = {"OPENAI_API_KEY": "canary-env", "TOKEN": "canary-token"}
 MOCK = '[provider.mock]\ntype = "mock"\n'
@@ -38,6 +43,39 @@ def problems_of(text: str, **environ: str) -> list[str]:
     with pytest.raises(ConfigError) as raised:
         validate(parse(text, "c.toml"), environ)
     return raised.value.problems
+
+
+def test_a_list_of_urls_or_of_tokens_is_a_pool() -> None:
+    x = settings_of(
+        """
+        [provider.x]
+        type = "vllm"
+        url = ["http://a:1/v1", "unix:/run/b:/v1"]
+        select = "least_busy"
+        token = ["env:TOKEN", { type = "env", name = "TOKEN" }]
+        """
+    ).provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.url == UrlPool(urls=("http://a:1/v1", "unix:/run/b:/v1"), select="least_busy")
+    assert [str(address) for address in x.url.addresses()] == ["http://a:1/v1", "unix:/run/b:/v1"]
+    assert x.select is None
+    assert x.token == TokenPool(tokens=(Env(name="TOKEN"), Env(name="TOKEN")))
+
+
+@pytest.mark.parametrize("url", ['"http://a"', '["http://a"]'])
+def test_one_url_alone_is_no_pool_and_there_is_nothing_to_select(url: str) -> None:
+    x = settings_of(f'[provider.x]\ntype = "vllm"\nurl = {url}\nselect = "hash"').provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.url == Static(url="http://a")
+
+
+def test_one_token_alone_is_no_pool() -> None:
+    x = settings_of('[provider.x]\ntype = "openai"\ntoken = ["env:TOKEN"]').provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.token == Env(name="TOKEN")
 
 
 def test_a_whole_configuration_becomes_settings() -> None:
@@ -80,12 +118,12 @@ def test_a_whole_configuration_becomes_settings() -> None:
 
     openai, vllm = settings.provider["openai"], settings.provider["vllm"]
     assert isinstance(openai, ProviderConfig)
-    assert openai.url == "https://api.openai.com/v1"
+    assert str(openai.url) == "https://api.openai.com/v1"
     assert openai.token is not None
-    assert openai.token.pick() == "canary-token"
+    assert openai.token.credential(Request()) == "canary-token"
     assert vllm == ProviderConfig(
         type="vllm",
-        url="http://10.0.0.1:8000/v1",
+        url=Static(url="http://10.0.0.1:8000/v1"),
         forward_headers=("x-mine-*",),
         total_timeout=Duration(3600),
     )
@@ -243,7 +281,7 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         (
             '[provider.x]\ntype = "vllm"\nurl = "x"',
             "c.toml:3: [provider.x.url]: is not an HTTP URL (expected "
-            '"https://HOST/PATH" or "http://HOST:PORT/PATH")',
+            '"https://HOST/PATH", "http://HOST:PORT/PATH" or "unix:/SOCKET:/PATH")',
         ),
         (
             '[provider.x]\ntype = "vllm"\nurl = "http://u:canary@x/"',
@@ -251,7 +289,37 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         ),
         (
             '[provider.x]\ntype = "vllm"\nurl = 5',
-            "c.toml:3: [provider.x.url]: expected a string, found an integer",
+            "c.toml:3: [provider.x.url]: expected a URL, a list of them or a table, whose `type`",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = []',
+            "c.toml:3: [provider.x.url]: expected a list of length >= 1",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = [\n"http://a",\n5]',
+            "c.toml:5: [provider.x.url.2]: expected a string, found an integer",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = ["http://a", "http://u:canary@b"]',
+            "c.toml:3: [provider.x.url]: a URL with credentials is a secret: leave them out",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = { type = "pol", urls = ["http://a"] }',
+            'c.toml:3: [provider.x.url.type]: unknown url type "pol" (known: pool, static; did',
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = { type = "pool", urls = ["http://a", "http://b"], '
+            "weights = [1] }",
+            "c.toml:3: [provider.x.url]: there are 1 `weights` for 2",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = ["http://a", "http://b"]\nselect = "leastbusy"',
+            'c.toml:4: [provider.x.select]: unknown value "leastbusy" (known: ordered, weighted, ',
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = { type = "static", url = "http://a" }\n'
+            'select = "hash"',
+            "c.toml:4: [provider.x.select]: belongs into the table of `url` (url = { type = …, ",
         ),
         (
             '[provider.x]\ntype = "openai"',
@@ -264,7 +332,19 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         ),
         (
             '[provider.x]\ntype = "openai"\ntoken = ["canary"]',
-            f"c.toml:3: [provider.x.token]: expected {SECRET_HINT}, found a list",
+            f"c.toml:3: [provider.x.token.1]: a secret is not written out (expected {SECRET_HINT})",
+        ),
+        (
+            '[provider.x]\ntype = "openai"\ntoken = 5',
+            f"c.toml:3: [provider.x.token]: expected {SECRET_HINT}, found an integer",
+        ),
+        (
+            '[provider.x]\ntype = "openai"\ntoken = ["literal:a", "env:X_TOKEN"]',
+            "c.toml:3: [provider.x.token.2]: the environment variable X_TOKEN is not set",
+        ),
+        (
+            '[provider.x]\ntype = "openai"\ntoken = ["literal:a", ["literal:b", "literal:c"]]',
+            "c.toml:3: [provider.x.token]: what is in a pool is a credential of the proxy's, and",
         ),
         (
             '[provider.x]\ntype = "openai"\ntoken = "env:X_TOKEN"',

@@ -2,24 +2,27 @@
 
 import pytest
 
-from proxy.errors import BadCredentials, ProviderRefused
+from proxy.errors import BadCredentials
+from proxy.exchange import Outcome
 from proxy.token import Secret
 from proxy.tokens._held import MAX_BYTES, Held, secret_of
+from tests.unit.conftest import Request, exchange_of
 
 
 def test_the_last_credential_held_is_given_however_it_fared() -> None:
     token = Held()
     for value in ("sk-1", "sk-2"):
         token.hold(Secret(value))
-        token.report(token.pick(), ProviderRefused("no"))
-        assert token.pick() == value
+        assert token.pick(exchange_of()) is token
+        token.report(token, Outcome(status=401))
+        assert token.credential(Request()) == value
         assert token.holds(Secret(value))
     assert not token.holds(Secret("sk-1"))
 
 
 def test_a_token_that_holds_nothing_has_no_credential_to_give() -> None:
     with pytest.raises(BadCredentials, match="the proxy has no credentials for the provider"):
-        Held().pick()
+        Held().credential(Request())
 
 
 def test_what_is_held_is_not_shown() -> None:

@@ -10,6 +10,7 @@ from proxy.errors import ConfigError
 from proxy.token import Secret
 from proxy.tokens.exec import Exec
 from proxy.units import Duration
+from tests.unit.conftest import Request
 
 CANARY = "canary-5f3a"
 
@@ -85,7 +86,7 @@ async def test_it_runs_again_before_what_it_printed_expires_and_soon_after_it_fa
 
     async def run(token: Exec) -> Secret:
         if "_secret" in vars(token):
-            picked.append(token.pick())
+            picked.append(token.credential(Request()))
         outcome = outcomes.pop(0)
         if isinstance(outcome, ValueError):
             raise outcome
@@ -101,7 +102,7 @@ async def test_it_runs_again_before_what_it_printed_expires_and_soon_after_it_fa
 
     assert clock.slept == [80, 80, 1, 2, 4, 80, 1, 80]
     assert picked == ["one", "two", "two", "two", "two", "three", "three"]
-    assert token.pick() == "four"
+    assert token.credential(Request()) == "four"
     warnings = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
     assert (
         warnings

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.tokens import file as module
 from proxy.tokens.file import File
+from tests.unit.conftest import Request
 
 CANARY = "canary-5f3a"
 
@@ -30,14 +31,14 @@ def resolved(path: Path) -> File:
 def test_the_credential_is_what_the_file_holds_without_its_last_line_break(path: Path) -> None:
     for data, value in [(b"a", "a"), (b"a\n", "a"), (b"a\r\n", "a"), (b"\xc3\xa4 b", "ä b")]:
         path.write_bytes(data)
-        assert resolved(path).pick() == value
+        assert resolved(path).credential(Request()) == value
 
 
 def test_a_relative_path_starts_from_the_folder_that_it_is_told(path: Path) -> None:
     token = File.from_text("key")
     token.resolve({}, str(path.parent))
 
-    assert token.pick() == "one"
+    assert token.credential(Request()) == "one"
     assert str(token) == f"file:{path}"
     assert token == File(path="key")
 
@@ -97,10 +98,10 @@ def rewrite(path: Path) -> None:
 def test_a_change_is_seen_however_it_was_made(path: Path, change: Callable[[Path], None]) -> None:
     token = resolved(path)
     change(path)
-    assert token.pick() == "one"
+    assert token.credential(Request()) == "one"
 
     token.refresh()
-    assert token.pick() == "two"
+    assert token.credential(Request()) == "two"
 
 
 def test_a_change_is_seen_through_the_symlinks_that_kubernetes_swaps(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_change_is_seen_through_the_symlinks_that_kubernetes_swaps(tmp_path: P
     (tmp_path / "..new").replace(tmp_path / "..data")
     token.refresh()
 
-    assert token.pick() == "two"
+    assert token.credential(Request()) == "two"
 
 
 def test_a_file_that_is_gone_or_empty_leaves_the_old_credential_and_a_warning(
@@ -131,12 +132,12 @@ def test_a_file_that_is_gone_or_empty_leaves_the_old_credential_and_a_warning(
     token.refresh()
     path.write_text("")
     token.refresh()
-    assert token.pick() == "one"
+    assert token.credential(Request()) == "one"
 
     path.write_text(CANARY)
     token.refresh()
     token.refresh()
-    assert token.pick() == CANARY
+    assert token.credential(Request()) == CANARY
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", said.format(f"{path}: no such file")),
         ("WARNING", said.format(f"{path} is empty")),
@@ -173,6 +174,6 @@ async def test_an_open_token_reads_its_file_again_and_again_off_the_loop(
         await turn.wait()
     await token.close()
 
-    assert token.pick() == "two"
+    assert token.credential(Request()) == "two"
     assert slept == [module.INTERVAL] * 3
     assert threads - {threading.get_ident()}

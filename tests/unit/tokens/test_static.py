@@ -4,8 +4,10 @@ import msgspec
 import pytest
 
 from proxy.errors import BadCredentials
+from proxy.exchange import Outcome
 from proxy.token import Secret
 from proxy.tokens.static import Env, Literal
+from tests.unit.conftest import Request
 
 CANARY = "canary-5f3a"
 
@@ -14,7 +16,7 @@ def test_env_is_the_value_of_a_variable() -> None:
     token = Env.from_text("TOKEN")
     token.resolve({"TOKEN": CANARY}, "/")
 
-    assert token.pick() == CANARY
+    assert token.credential(Request()) == CANARY
     assert token == Env(name="TOKEN")
     assert str(token) == "env:TOKEN"
 
@@ -23,7 +25,7 @@ def test_literal_is_what_follows_it() -> None:
     token = Literal.from_text(f"env:{CANARY}")
     token.resolve({}, "/")
 
-    assert token.pick() == f"env:{CANARY}"
+    assert token.credential(Request()) == f"env:{CANARY}"
     assert str(token) == "literal:********"
 
 
@@ -35,15 +37,15 @@ def test_literals_are_told_apart_by_their_values() -> None:
 def test_the_same_credential_is_picked_however_it_fared() -> None:
     token = Literal.from_text("a")
     token.resolve({}, "/")
-    token.report(token.pick(), BadCredentials("no"))
-    token.report(token.pick(), None)
+    token.report(token, Outcome(error=BadCredentials("no")))
+    token.report(token, Outcome(status=401))
 
-    assert token.pick() == "a"
+    assert token.credential(Request()) == "a"
 
 
 def test_a_token_that_has_no_credential_yet_says_so() -> None:
     with pytest.raises(BadCredentials, match="no credentials"):
-        Env(name="X").pick()
+        Env(name="X").credential(Request())
 
 
 def test_no_credential_is_shown() -> None:

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Callable
 
 from proxy.admin import Admin, Operated
-from proxy.config.address import parse_listen
+from proxy.config.address import ListenAddress
 from proxy.config.load import Loaded
-from proxy.config.sections import ListenerConfig, ServerConfig
+from proxy.config.sections import ServerConfig
 from proxy.downstream import Limits
+from proxy.errors import ConfigError
 from proxy.listener import Bind, Listener
 from proxy.pipeline import Pipeline
 from proxy.server import Server
@@ -21,17 +22,41 @@ from proxy.tasks import spawn
 class Plan:
     """The sockets that a configuration asks for; the new ones wait for somebody to serve them."""
 
-    __slots__ = ("_opened", "admin", "data")
+    __slots__ = ("_changed", "_opened", "_shared", "admin", "data")
 
     def __init__(self) -> None:
         self.data: list[Listener] = []
         self.admin: Listener | None = None
         self._opened: list[Listener] = []
+        self._changed: list[tuple[Listener, ListenAddress]] = []
+        self._shared: list[Listener] = []
+
+    def keep(self, listener: Listener, address: ListenAddress, key: str) -> None:
+        """Go on with a socket that is open; who may connect may have changed."""
+        if listener.address != address:
+            self._changed.append((listener, listener.address))
+            listener.permit(address, key)
+
+    def open(
+        self, bind: Bind, address: ListenAddress, key: str, leaving: list[Listener]
+    ) -> Listener:
+        """A new socket; those that are `leaving` may still have a part of its address."""
+        overlaps = [one for one in leaving if address.port and one.address.port == address.port]
+        for one in overlaps:
+            one.share(True)
+        self._shared += overlaps
+        listener = Listener(address, bind(address, key, share=bool(overlaps)))
+        self._opened.append(listener)
+        return listener
 
     def drop(self) -> None:
-        """Close the new ones: the plan is not carried out."""
+        """Close the new ones, and have all others as they were: this comes to nothing."""
         for listener in self._opened:
             listener.close()
+        for listener in self._shared:
+            listener.share(False)
+        for listener, address in self._changed:
+            listener.permit(address, str(address))
 
 
 class Listening:
@@ -69,25 +94,30 @@ class Listening:
 
     def plan(self, loaded: Loaded) -> Plan:
         """Open what a configuration asks for and is not open. Raises ConfigError."""
+        server, security = loaded.settings.server, loaded.settings.security
         there = [*self._servers, *self._admins]
+        wanted = [("listen", listen.parsed()) for listen in server.listen]
+        if server.admin_listen is not None:
+            wanted.append(("admin_listen", server.admin_listen.parsed()))
         plan = Plan()
-
-        def listener(config: ListenerConfig, key: str) -> Listener:
-            address = parse_listen(config.address)
-            for known in there:
-                if known.address == address:
-                    there.remove(known)
-                    return known
-            made = Listener(address, self._bind(address, loaded.at("server", key)))
-            plan._opened.append(made)
-            return made
-
-        settings = loaded.settings.server
+        found: list[Listener | None] = []
         try:
-            for config in settings.listen:
-                plan.data.append(listener(config, "listen"))
-            if settings.admin_listen is not None:
-                plan.admin = listener(settings.admin_listen, "admin_listen")
+            for key, address in wanted:
+                known = next((one for one in there if one.address.place == address.place), None)
+                found.append(known)
+                if known is not None:
+                    there.remove(known)
+                    plan.keep(known, address, loaded.at("server", key))
+            for (key, address), known in zip(wanted, found, strict=True):
+                place = loaded.at("server", key)
+                listener = known or plan.open(self._bind, address, place, there)
+                if key == "admin_listen":
+                    plan.admin = listener
+                    continue
+                plan.data.append(listener)
+                if not (listener.loopback or security.allow_unauthenticated):
+                    what = f"{address} is {listener.url}, and clients are not authenticated"
+                    raise ConfigError([f"{place}: {what}"])
         except BaseException:
             plan.drop()
             raise
@@ -114,7 +144,7 @@ class Listening:
         if plan.admin is not None:
             admin = admins.pop(plan.admin, None)
             if admin is None:
-                admin = Admin(self._operated, trusted=plan.admin.address.loopback)
+                admin = Admin(self._operated, trusted=plan.admin.loopback)
                 await admin.listen(plan.admin.sock)
             self._admins[plan.admin] = admin
         for listener, gone in servers.items():

@@ -57,6 +57,8 @@ def _address(args: Namespace) -> ListenAddress:
         address = parse_listen(text)
     except ValueError as error:
         raise ConfigError([f"{place}: {error}"]) from None
+    if address.fd is not None:
+        raise ConfigError([f"{place}: {address} does not say where it listens (give ADDR)"])
     if address.path is None and address.port == 0:
         raise ConfigError([f"{place}: port 0 is any port (give ADDR, with the one it became)"])
     return address

@@ -98,6 +98,6 @@ def _flag(flag: str, parse: Callable[[str], T], text: str) -> T:
 
 def _parse_host_port(text: str) -> tuple[str, int]:
     address = parse_listen(text)
-    if address.path is not None:
+    if not address.host:
         raise ValueError(f"expected HOST:PORT or [V6]:PORT, not {text!r}")
     return address.host, address.port

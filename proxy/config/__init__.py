@@ -3,7 +3,7 @@
 - :mod:`~proxy.config.sections`: what can be configured; the documentation of every key
 - :mod:`~proxy.config.source`, :mod:`~proxy.config.lines`: TOML, and where in it a key stands
 - :mod:`~proxy.config.include`, :mod:`~proxy.config.environment`: what other files and variables add
-- :mod:`~proxy.config.address`: where to listen, and where a provider is
+- :mod:`~proxy.config.address`, :mod:`~proxy.config.listen`: where to listen, where a provider is
 - :mod:`~proxy.config.kinds`: the types of keys, taken apart
 - :mod:`~proxy.config.conversion`: one table to one struct, key by key, every problem collected
 - :mod:`~proxy.config.validation`: the whole tree to :class:`~proxy.config.sections.Settings`

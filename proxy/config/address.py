@@ -8,22 +8,38 @@ import msgspec
 from proxy.authority import check_socket_path, is_host, is_ipv6
 from proxy.config.source import quote
 
-ADDRESS_HINT = '"HOST:PORT", "[V6]:PORT" or "unix:/path"'
+ADDRESS_HINT = '"HOST:PORT", "[V6]:PORT", "unix:/path" or "fd:N"'
 
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Za-z:.%_-]+)\]|([^:\[\]]*)):([0-9]{1,5})")
+_DESCRIPTOR = re.compile(r"[3-9]|[1-9][0-9]{1,5}")
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
-    """Where to listen: a TCP host and port (0: any that is free), or a unix socket's path."""
+    """Where to listen: a TCP host and port, a unix socket's path, or a socket that is open."""
 
     host: str = ""
     port: int = 0
+    """0: any that is free."""
     path: str | None = None
+    mode: int | None = None
+    """Permissions of a unix socket; None: what the umask leaves."""
+    owner: str | None = None
+    """``USER:GROUP`` of a unix socket, either of them or both; None: whoever makes it."""
+    fd: int | None = None
+    """The descriptor of a socket that was handed to this process."""
+
+    @property
+    def place(self) -> "ListenAddress":
+        """The same without what may change while it is open."""
+        return msgspec.structs.replace(self, mode=None, owner=None)
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can connect; a name other than localhost counts as not."""
-        if self.path is not None or self.host.lower() == "localhost":
+        """Whether only this machine can connect; a name other than localhost counts as not.
+
+        Of a descriptor that shows once it is looked at.
+        """
+        if self.path is not None or self.fd is not None or self.host.lower() == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -33,6 +49,8 @@ class ListenAddress(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
+        if self.fd is not None:
+            return f"fd:{self.fd}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -42,6 +60,11 @@ def parse_listen(text: str) -> ListenAddress:
     if colon and kind == "unix":
         check_socket_path(path)
         return ListenAddress(path=path)
+    if colon and kind == "fd":
+        if _DESCRIPTOR.fullmatch(path) is None:
+            hint = f"{ADDRESS_HINT} (N a descriptor from 3 on)"
+            raise ValueError(f"expected {hint}, not {quote(text)}")
+        return ListenAddress(fd=int(path))
     match = _HOST_PORT.fullmatch(text)
     if match is None:
         raise ValueError(f"expected {ADDRESS_HINT}, not {quote(text)}")

@@ -235,9 +235,10 @@ class Conversion:
             if UNSET in raw.values():
                 return UNSET
         of = item(kind)
-        if of is not None and isinstance(raw, str | list):
-            # Wherever a list is expected, one string stands for a list of it.
-            elements = [raw] if isinstance(raw, str) else raw
+        one = isinstance(raw, str) or (isinstance(raw, dict) and hasattr(plain(of), "from_text"))
+        if of is not None and (one or isinstance(raw, list)):
+            # Wherever a list is expected, one string or table stands for a list of it.
+            elements: Any = [raw] if one else raw
             values = [self._value(of, element, (*path, i)) for i, element in enumerate(elements)]
             raw = [value for value in values if value is not UNSET]
             if len(raw) < len(values):

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.conversion import Conversion
 from proxy.config.lines import KeyPath
 from proxy.config.section import TimeoutOverrides
@@ -37,7 +36,7 @@ def check(settings: Settings, tree: Mapping[str, Any], into: Conversion) -> None
 
 def _admin(settings: Settings, into: Conversion) -> None:
     if settings.server.admin_listen is not None:
-        address: ListenAddress = parse_listen(settings.server.admin_listen.address)
+        address = settings.server.admin_listen.parsed()
         if not address.loopback:
             warning = f"whoever can reach {address} may read health and metrics"
             into.warning(("server", "admin_listen"), warning)

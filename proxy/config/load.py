@@ -1,7 +1,7 @@
 """Which configuration it is: a file, the environment or nothing, and what flags add to it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -13,12 +13,15 @@ from proxy.config.source import Source, parse, read
 from proxy.config.validation import validate
 from proxy.errors import ConfigError
 from proxy.preset import presets
+from proxy.systemd import handed_over
 
 FILE = "LLM_PROXY_CONFIG"
 """The variable that names a configuration's file."""
 TEXT = "LLM_PROXY_CONFIG_TOML"
 """The variable that holds a whole configuration, for pods without files."""
 DEFAULT_FILE = "config.toml"
+ADMIN = "admin"
+"""What a service manager calls the socket for operators (``FileDescriptorName=``)."""
 BUILT_IN = "built-in defaults"
 
 
@@ -60,6 +63,7 @@ def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) 
     if source.tree.get("provider", {}) == {} and source.tree.get("route", []) == []:
         default = _default_provider(environ)
         source.tree["provider"] = {default: {"type": default}}
+    _take_sockets(source, environ)
     problems = override(source, environ)
     flags: tuple[tuple[str, KeyPath, object], ...] = (
         ("--listen", ("server", "listen"), list(overrides.listen) or None),
@@ -78,6 +82,32 @@ def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) 
     return Loaded(
         settings=settings, source=source, origin=origin, warnings=warnings, default=default
     )
+
+
+def _take_sockets(source: Source, environ: Mapping[str, str]) -> None:
+    """Listen on what a service manager opened, unless the files say which of it is for what.
+
+    A socket that it calls ``admin`` is for operators, all others are for clients.
+    """
+    sockets = handed_over(environ)
+    if not sockets or any(address.startswith("fd:") for address in _addresses(source)):
+        return
+    data = [f"fd:{fd}" for fd, name in sockets.items() if name != ADMIN]
+    admin = [f"fd:{fd}" for fd, name in sockets.items() if name == ADMIN]
+    if data:
+        source.set(("server", "listen"), data, "LISTEN_FDS")
+    if admin:
+        source.set(("server", "admin_listen"), admin[0], "LISTEN_FDS")
+
+
+def _addresses(source: Source) -> Iterator[str]:
+    server = source.tree.get("server")
+    if not isinstance(server, dict):
+        return
+    for key in ("listen", "admin_listen"):
+        listed = server.get(key)
+        for entry in listed if isinstance(listed, list) else [listed]:
+            yield str(entry.get("address") if isinstance(entry, dict) else entry)
 
 
 def _find(path: str | None, environ: Mapping[str, str]) -> Source:

@@ -102,8 +102,10 @@ def _kind(annotated: Any, *, inside: bool) -> Schema:
     if (of := item(kind)) is not None:
         element = _kind(of, inside=inside)
         array = _constrained({"type": "array", "items": element}, annotated)
-        # Wherever a list is expected, one string stands for a list of it.
-        one = [form for form in element.get("anyOf", [element]) if form.get("type") == "string"]
+        # Wherever a list is expected, one string stands for a list of it, and a table that has a
+        # string for short, too.
+        short = ("string", "object") if hasattr(plain(of), "from_text") else ("string",)
+        one = [form for form in element.get("anyOf", [element]) if form.get("type") in short]
         return _any_of([array, *one])
     if kind in _PATTERNS:
         return {"type": "string", "pattern": _PATTERNS[kind]}

@@ -5,15 +5,20 @@ generated pages and for errors, and its example stands where a default would sho
 :func:`keys` reads both.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta, field
 
+from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import Patterns, Section, TimeoutOverrides
 from proxy.processor import Processor
 from proxy.units import Duration, Size, parse_duration, parse_size
+
+_MODE = re.compile(r"0?[0-7]{3}")
+_OWNER = re.compile(r"[A-Za-z0-9_.-]*(?::[A-Za-z0-9_.-]+)?")
 
 
 class ListenerConfig(Section, frozen=True, kw_only=True):
@@ -22,10 +27,26 @@ class ListenerConfig(Section, frozen=True, kw_only=True):
     address: Annotated[
         str,
         Meta(
-            description="Its HOST:PORT, [V6]:PORT or unix:/path. Port 0 is any that is free.",
+            description="Its HOST:PORT, [V6]:PORT, unix:/path, or fd:N for a socket that whoever "
+            "started the proxy opened as descriptor N. Port 0 is any that is free.",
             examples=["127.0.0.1:8080"],
         ),
     ]
+    mode: Annotated[
+        str | None,
+        Meta(
+            description="Permissions of a unix socket: who may write to it may connect. Absent: "
+            "what the umask leaves.",
+            examples=["0660"],
+        ),
+    ] = None
+    owner: Annotated[
+        str | None,
+        Meta(
+            description="Owner of a unix socket: USER, USER:GROUP or :GROUP, by name or number.",
+            examples=["www-data:www-data"],
+        ),
+    ] = None
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -35,6 +56,18 @@ class ListenerConfig(Section, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return self.address
 
+    def parsed(self) -> ListenAddress:
+        """Where it is, and who may connect; raises ValueError that says what was expected."""
+        address = parse_listen(self.address)
+        if address.path is None and (self.mode is not None or self.owner is not None):
+            raise ValueError(f"only a unix socket has a mode and an owner, and {address} is none")
+        if self.mode is not None and _MODE.fullmatch(self.mode) is None:
+            raise ValueError(f'a mode is three octal digits such as "0660", not "{self.mode}"')
+        if self.owner is not None and not (self.owner and _OWNER.fullmatch(self.owner)):
+            raise ValueError(f'an owner is "USER", "USER:GROUP" or ":GROUP", not "{self.owner}"')
+        mode = None if self.mode is None else int(self.mode, 8)
+        return msgspec.structs.replace(address, mode=mode, owner=self.owner)
+
 
 class ServerConfig(Section, frozen=True, kw_only=True):
     """``[server]``: where the proxy listens, and how patient it is with its clients."""
@@ -42,9 +75,9 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     listen: Annotated[
         tuple[ListenerConfig, ...],
         Meta(
-            description="Where clients connect: HOST:PORT, [V6]:PORT or unix:/path, or "
-            "{ address = … }; one or a list. Addresses that other machines can reach need "
-            "[security] allow_unauthenticated = true."
+            description="Where clients connect: HOST:PORT, [V6]:PORT, unix:/path or fd:N, or "
+            '{ address = "unix:/path", mode = "0660" }; one or a list. Addresses that other '
+            "machines can reach need [security] allow_unauthenticated = true."
         ),
     ] = (ListenerConfig(address="127.0.0.1:8080"),)
     admin_listen: Annotated[

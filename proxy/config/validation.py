@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from proxy.config import crosschecks
-from proxy.config.address import ListenAddress, parse_listen
+from proxy.config.address import ListenAddress
 from proxy.config.conversion import Conversion
 from proxy.config.environment import interpolate_all
 from proxy.config.lines import KeyPath
@@ -134,13 +134,13 @@ class _Validation:
         self, listener: ListenerConfig, path: KeyPath, seen: list[ListenAddress]
     ) -> ListenAddress | None:
         try:
-            address = parse_listen(listener.address)
+            address = listener.parsed()
         except ValueError as error:
             self.into.problem(path, error)
             return None
-        if address in seen and (address.port or address.path):
+        if address.place in seen and (address.port or address.path or address.fd):
             self.into.problem(path, f"{address} is listed twice")
-        seen.append(address)
+        seen.append(address.place)
         return address
 
     # Providers and processors

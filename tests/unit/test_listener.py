@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.address import ListenAddress
 from proxy.errors import ConfigError
-from proxy.listener import Listener, bind, unlink, url
+from proxy.listener import Listener, bind, url
 
 
 class Socket:
@@ -33,7 +34,7 @@ class Socket:
         self.made.append(self)
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
-        assert self.bound is None, "an option that comes too late"
+        assert self.bound is None or not value, "an option that comes too late"
         self.options.append((level, name, value))
 
     def bind(self, where: object) -> None:
@@ -161,26 +162,89 @@ def test_a_file_that_is_no_socket_is_left_alone(sockets: type[Socket], tmp_path:
     assert (tmp_path / "s").read_text() == "precious"
 
 
+def listener(sockets: type[Socket], address: ListenAddress) -> Listener:
+    bound: Any = sockets(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bound = address.path
+    return Listener(address, bound)
+
+
 def test_a_listener_takes_its_file_away_when_it_closes(
     sockets: type[Socket], tmp_path: Path
 ) -> None:
-    address = left_behind(tmp_path / "s")
-    bound: Any = sockets(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bound = address.path
-    listener = Listener(address, bound)
+    made = listener(sockets, left_behind(tmp_path / "s"))
 
-    assert listener.url == f"unix:{address.path}"
-    listener.close()
-    assert bound.closed
+    assert made.url == f"unix:{tmp_path}/s"
+    made.close()
+    assert [one.closed for one in sockets.made] == [True]
+    assert not (tmp_path / "s").exists()
+    left_behind(tmp_path / "s")
+    made.close()
+    assert (tmp_path / "s").exists()
+
+
+def test_a_file_that_another_has_put_there_stays(sockets: type[Socket], tmp_path: Path) -> None:
+    made = listener(sockets, left_behind(tmp_path / "s"))
+    left_behind(tmp_path / "new")
+    (tmp_path / "new").rename(tmp_path / "s")
+    made.close()
+
+    assert (tmp_path / "s").exists()
+
+
+def test_permissions_are_given_before_anybody_can_connect(
+    sockets: type[Socket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "s")
+    given: list[tuple[object, ...]] = []
+
+    def give(*what: object) -> None:
+        assert not sockets.made[-1].listens
+        given.append(what)
+
+    monkeypatch.setattr("proxy.listener.os.chown", give)
+    monkeypatch.setattr("proxy.listener.os.chmod", give)
+    bind(ListenAddress(path=path, mode=0o660, owner="root:1234"), "key")
+    bind(ListenAddress(path=path, owner=":0"), "key")
+    bind(ListenAddress(path=path, mode=0o600), "key")
+
+    assert given == [(path, 0, 1234), (path, 0o660), (path, -1, 0), (path, 0o600)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [("nobody-of-this-name", "there is no user"), (":nor-group", "there is no group")],
+)
+def test_an_owner_that_nobody_is_leaves_no_socket_behind(
+    sockets: type[Socket],
+    tmp_path: Path,
+    owner: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.unit.test_listener.Socket.bind", lambda _, path: os.mknod(path))
+    address = ListenAddress(path=str(tmp_path / "s"), owner=owner)
+    with pytest.raises(ConfigError, match=said):
+        bind(address, "key")
+
+    assert [made.closed for made in sockets.made] == [True]
     assert not (tmp_path / "s").exists()
 
 
-def test_only_a_unix_sockets_file_is_unlinked_and_only_if_it_is_there(tmp_path: Path) -> None:
+def test_permissions_change_while_it_is_open(sockets: type[Socket], tmp_path: Path) -> None:
     address = left_behind(tmp_path / "s")
-    unlink(address)
-    assert not (tmp_path / "s").exists()
-    unlink(address)
-    unlink(ListenAddress("127.0.0.1", 80))
+    made = listener(sockets, address)
+    made.permit(replace(address, mode=0o640), "key")
+    assert stat.S_IMODE(os.stat(tmp_path / "s").st_mode) == 0o640
+    assert made.address.mode == 0o640
+    umask = os.umask(0o027)
+    try:
+        made.permit(address, "key")
+    finally:
+        assert os.umask(umask) == 0o027
+    assert stat.S_IMODE(os.stat(tmp_path / "s").st_mode) == 0o750
+    with pytest.raises(ConfigError, match=r"^key: cannot listen on unix:.*: there is no user"):
+        made.permit(replace(address, owner="nobody-of-this-name"), "key")
+    assert made.address == address
 
 
 @pytest.mark.parametrize(

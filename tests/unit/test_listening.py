@@ -16,12 +16,17 @@ class Socket:
 
     family = socket.AF_INET
 
-    def __init__(self, address: ListenAddress) -> None:
+    def __init__(self, address: ListenAddress, *, shared: bool) -> None:
         self.address = address
         self.closed = False
+        self.shared = shared
 
     def getsockname(self) -> tuple[str, int]:
-        return self.address.host, self.address.port or 1024
+        return self.address.host or "203.0.113.1", self.address.port or 1024
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        assert (level, name) == (socket.SOL_SOCKET, socket.SO_REUSEPORT)
+        self.shared = bool(value)
 
     def close(self) -> None:
         self.closed = True
@@ -42,10 +47,10 @@ def made() -> list[Socket]:
 def listening(made: list[Socket]) -> Listening:
     """Listens where it is told; nobody gets port 7."""
 
-    def bind(address: ListenAddress, key: str) -> Any:
+    def bind(address: ListenAddress, key: str, *, share: bool = False) -> Any:
         if address.port == 7:
             raise ConfigError([f"{key}: cannot listen on {address}: no"])
-        made.append(Socket(address))
+        made.append(Socket(address, shared=share))
         return made[-1]
 
     nobody: Any = None
@@ -88,3 +93,31 @@ def test_what_is_open_is_opened_no_second_time(listening: Listening, made: list[
     assert second.admin is not None
     second.drop()
     assert [one.closed for one in made] == [False] * 4 + [True]
+
+
+def test_what_leaves_may_have_a_part_of_what_comes(
+    listening: Listening, made: list[Socket]
+) -> None:
+    first = listening.plan(loaded(["127.0.0.1:80", "127.0.0.1:81"]))
+    there: Any = listening
+    there._servers = dict.fromkeys(first.data)
+    plan = listening.plan(loaded(["[::1]:80", "127.0.0.1:81"]))
+    assert [one.shared for one in made] == [True, False, True]
+    plan.drop()
+
+    assert [one.shared for one in made] == [False, False, True]
+    assert [one.closed for one in made] == [False, False, True]
+
+
+def test_a_socket_handed_over_must_be_loopback_where_nobody_is_asked_who_he_is(
+    listening: Listening, made: list[Socket]
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        listening.plan(loaded(["fd:3"]))
+
+    [problem] = raised.value.problems
+    assert problem.endswith(": fd:3 is http://203.0.113.1:1024, and clients are not authenticated")
+    assert [one.closed for one in made] == [True]
+    plan = listening.plan(loaded(["127.0.0.1:0"], "fd:3"))
+    assert plan.admin is not None
+    assert not plan.admin.loopback

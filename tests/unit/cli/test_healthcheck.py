@@ -189,5 +189,5 @@ def test_where_nobody_can_be_asked_the_configuration_is_at_fault(
 def test_an_address_that_is_none_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["healthcheck", "9090"]) == 2
     assert capsys.readouterr().err == (
-        'llm-proxy: ADDR: expected "HOST:PORT", "[V6]:PORT" or "unix:/path", not "9090"\n'
+        'llm-proxy: ADDR: expected "HOST:PORT", "[V6]:PORT", "unix:/path" or "fd:N", not "9090"\n'
     )

@@ -204,7 +204,8 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
             '[parts.b.wieght]: unknown key (known: name, weight; did you mean "weight"?)',
         ),
         ('parts = [{ name = "b", weight = 0 }]', "[parts.b.weight]: expected an integer >= 1"),
-        ("parts = {}", "[parts]: expected a list, found a table"),
+        ("parts = 5", "[parts]: expected a list, found an integer"),
+        ("parts = {}", "[parts.name]: is missing: its name"),
         (
             "limits.a.lest = 1",
             '[limits.a.lest]: unknown key (known: least; did you mean "least"?)',

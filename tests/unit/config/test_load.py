@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -219,6 +220,42 @@ def test_flags_win_over_the_file(folder: Path) -> None:
     assert str(settings.server.admin_listen) == "127.0.0.1:4"
     assert settings.monitoring.log.level == "error"
     assert not settings.monitoring.metrics
+
+
+HANDED = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3", "LISTEN_FDNAMES": "a:admin:b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "listen", "admin"),
+    [
+        ("", HANDED, ["fd:3", "fd:5"], "fd:4"),
+        ('[server]\nlisten = "127.0.0.1:1"\n', HANDED, ["fd:3", "fd:5"], "fd:4"),
+        ('[server]\nadmin_listen = "fd:3"\n', HANDED, ["127.0.0.1:8080"], "fd:3"),
+        (
+            '[server]\nlisten = { address = "fd:5" }\n',
+            HANDED,
+            ["fd:5"],
+            "127.0.0.1:9090",
+        ),
+        ("", {**HANDED, "LISTEN_FDNAMES": ""}, ["fd:3", "fd:4", "fd:5"], "127.0.0.1:9090"),
+        (
+            "",
+            {**HANDED, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "admin"},
+            ["127.0.0.1:8080"],
+            "fd:3",
+        ),
+        ("", {**HANDED, "LLM_PROXY__SERVER__LISTEN": "unix:/x"}, ["unix:/x"], "fd:4"),
+        ("", {**HANDED, "LISTEN_PID": "1"}, ["127.0.0.1:8080"], "127.0.0.1:9090"),
+    ],
+)
+def test_sockets_that_a_service_manager_opened_are_listened_on(
+    folder: Path, text: str, environ: dict[str, str], listen: list[str], admin: str
+) -> None:
+    (folder / "config.toml").write_text(MOCK + text)
+    server = load(None, environ=environ, overrides=Overrides()).settings.server
+
+    assert [str(one) for one in server.listen] == listen
+    assert str(server.admin_listen) == admin
 
 
 def test_a_flag_that_is_wrong_is_named() -> None:

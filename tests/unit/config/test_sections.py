@@ -2,6 +2,8 @@ import msgspec
 import pytest
 
 from proxy.config import sections
+from proxy.config.address import ListenAddress
+from proxy.config.effective import plain_value
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import Section, TimeoutOverrides, keys
 from proxy.config.sections import (
@@ -121,3 +123,54 @@ def test_a_target_is_split_at_the_first_slash(text: str, provider: str, model: s
 def test_a_section_refuses_what_it_does_not_know() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"lisen": "x"}, ServerConfig)
+
+
+@pytest.mark.parametrize(
+    ("config", "address", "plain"),
+    [
+        (
+            ListenerConfig.from_text("127.0.0.1:80"),
+            ListenAddress("127.0.0.1", 80),
+            "127.0.0.1:80",
+        ),
+        (ListenerConfig.from_text("fd:3"), ListenAddress(fd=3), "fd:3"),
+        (
+            ListenerConfig(address="unix:/x", mode="0660", owner="www-data:adm"),
+            ListenAddress(path="/x", mode=0o660, owner="www-data:adm"),
+            {"address": "unix:/x", "mode": "0660", "owner": "www-data:adm"},
+        ),
+        (
+            ListenerConfig(address="unix:/x", mode="600"),
+            ListenAddress(path="/x", mode=0o600),
+            {"address": "unix:/x", "mode": "600"},
+        ),
+        (
+            ListenerConfig(address="unix:/x", owner=":1000"),
+            ListenAddress(path="/x", owner=":1000"),
+            {"address": "unix:/x", "owner": ":1000"},
+        ),
+    ],
+)
+def test_a_listener_is_an_address_and_who_may_connect(
+    config: ListenerConfig, address: ListenAddress, plain: object
+) -> None:
+    assert config.parsed() == address
+    assert plain_value(config) == plain
+    assert address.place == ListenerConfig.from_text(config.address).parsed()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (ListenerConfig(address="unix:/x", mode="0999"), "a mode is three octal digits"),
+        (ListenerConfig(address="unix:/x", mode="4755"), "a mode is three octal digits"),
+        (ListenerConfig(address="unix:/x", owner=""), "an owner is"),
+        (ListenerConfig(address="unix:/x", owner="a b"), "an owner is"),
+        (ListenerConfig(address="unix:/x", owner="a:"), "an owner is"),
+        (ListenerConfig(address="fd:3", owner="a"), "only a unix socket has a mode and an owner"),
+        (ListenerConfig(address="127.0.0.1:1", mode="0600"), "127.0.0.1:1 is none"),
+    ],
+)
+def test_what_cannot_be_is_told(config: ListenerConfig, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        config.parsed()

@@ -224,25 +224,51 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         # Listeners
         (
             "[server]\nlisten = [{}]",
-            "c.toml:2: [server.listen.1.address]: is missing: its HOST:PORT, [V6]:PORT or "
-            "unix:/path. Port 0 is any that is free",
+            "c.toml:2: [server.listen.1.address]: is missing: its HOST:PORT, [V6]:PORT, ",
         ),
         (
             '[server]\nadmin_listen = { address = "x" }',
-            'c.toml:2: [server.admin_listen]: expected "HOST:PORT", "[V6]:PORT" or "unix:/path", '
-            'not "x"',
+            'c.toml:2: [server.admin_listen]: expected "HOST:PORT", "[V6]:PORT", "unix:/path" '
+            'or "fd:N", not "x"',
         ),
         ("[server]\nlisten = []", "c.toml:2: [server.listen]: no address is listed"),
         (
             '[server]\nlisten = [\n"127.0.0.1:1",\n":8080"]',
-            'c.toml:4: [server.listen.2]: no host (expected "HOST:PORT", "[V6]:PORT" or '
-            '"unix:/path"; did you mean "127.0.0.1:8080"?)',
+            'c.toml:4: [server.listen.2]: no host (expected "HOST:PORT", "[V6]:PORT", '
+            '"unix:/path" or "fd:N"; did you mean "127.0.0.1:8080"?)',
         ),
         (
             '[server]\nlisten = "8080"',
-            'c.toml:2: [server.listen]: expected "HOST:PORT", "[V6]:PORT" or "unix:/path", '
+            'c.toml:2: [server.listen]: expected "HOST:PORT", "[V6]:PORT", "unix:/path" or "fd:N", '
             'not "8080"',
         ),
+        (
+            '[server]\nlisten = { address = "127.0.0.1:1", mode = "0660" }',
+            "c.toml:2: [server.listen]: only a unix socket has a mode and an owner, and "
+            "127.0.0.1:1 is none",
+        ),
+        (
+            '[server]\nlisten = ["fd:3", { address = "unix:/x", mode = "rw" }]',
+            'c.toml:2: [server.listen.2]: a mode is three octal digits such as "0660", not "rw"',
+        ),
+        (
+            '[server]\nadmin_listen = { address = "unix:/x", owner = "a:b:c" }',
+            'c.toml:2: [server.admin_listen]: an owner is "USER", "USER:GROUP" or ":GROUP", not '
+            '"a:b:c"',
+        ),
+        (
+            '[server]\nlisten = { mode = "0660" }',
+            "c.toml:2: [server.listen.address]: is missing: ",
+        ),
+        (
+            '[server]\nlisten = "unix:/x"\nadmin_listen = { address = "unix:/x", mode = "0600" }',
+            "c.toml:3: [server.admin_listen]: unix:/x is listed twice",
+        ),
+        (
+            '[server]\nlisten = ["fd:3", "fd:3"]',
+            "c.toml:2: [server.listen.2]: fd:3 is listed twice",
+        ),
+        ('[server]\nlisten = "fd:2"', "c.toml:2: [server.listen]: expected "),
         (
             '[server]\nlisten = ["127.0.0.1:1", "127.0.0.1:1"]',
             "c.toml:2: [server.listen.2]: 127.0.0.1:1 is listed twice",

@@ -1,5 +1,6 @@
 """Lines to a pipe whose reader reads, is stuck, or is gone."""
 
+import errno
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -45,10 +46,34 @@ def pipe() -> Iterator[Pipe]:
 LINE = b"x" * 99 + b"\n"
 
 
-def taking(writes: list[bytes]) -> Callable[[int, bytes], int]:
+Write = Callable[[bytes], int]
+
+
+@pytest.fixture(params=["a write that does not wait", "write"])
+def patch_write(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Write], None]:
+    """Writes as the test says; with a kernel that knows how not to wait, and with an older one."""
+    if request.param == "write":
+        monkeypatch.delattr("proxy.observe.lines.os.RWF_NOWAIT", raising=False)
+    elif not hasattr(os, "RWF_NOWAIT"):
+        pytest.skip("no such write on this system")
+
+    def patch(write: Write) -> None:
+        monkeypatch.setattr("proxy.observe.lines.os.write", lambda fd, data: write(data))
+        monkeypatch.setattr(
+            "proxy.observe.lines.os.pwritev",
+            lambda fd, buffers, offset, flags: write(*buffers),
+            raising=False,
+        )
+
+    return patch
+
+
+def taking(writes: list[bytes]) -> Write:
     """A write that takes everything."""
 
-    def write(fd: int, data: bytes) -> int:
+    def write(data: bytes) -> int:
         writes.append(data)
         return len(data)
 
@@ -87,10 +112,10 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 
 def test_lines_of_a_moment_are_written_together(
-    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, loop: Loop, patch_write: Callable[[Write], None]
 ) -> None:
     writes: list[bytes] = []
-    monkeypatch.setattr("proxy.observe.lines.os.write", taking(writes))
+    patch_write(taking(writes))
     writer = LineWriter(pipe.writer)
     writer.write(b"one\n")
     writer.write(b"two\n")
@@ -168,26 +193,27 @@ def test_a_reader_that_is_gone_takes_nothing_along(pipe: Pipe, loop: Loop) -> No
 
 
 def test_a_descriptor_that_does_not_block_may_be_full(
-    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, loop: Loop, patch_write: Callable[[Write], None]
 ) -> None:
-    def full(fd: int, data: bytes) -> int:
+    def full(data: bytes) -> int:
         raise BlockingIOError
 
+    writes: list[bytes] = []
     writer = LineWriter(pipe.writer)
-    with monkeypatch.context() as patch:
-        patch.setattr("proxy.observe.lines.os.write", full)
-        writer.write(b"one\n")
-        writer.flush()
+    patch_write(full)
+    writer.write(b"one\n")
+    writer.flush()
+    patch_write(taking(writes))
     loop.turn()
 
-    assert pipe.read() == b"one\n"
+    assert writes == [b"one\n"]
 
 
 def test_a_line_that_was_cut_goes_on_where_it_was_cut(
-    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, loop: Loop, patch_write: Callable[[Write], None]
 ) -> None:
     write = os.write
-    monkeypatch.setattr("proxy.observe.lines.os.write", lambda fd, data: write(fd, data[:3]))
+    patch_write(lambda data: write(pipe.writer, data[:3]))
     writer = LineWriter(pipe.writer)
     writer.write(b"a long line\n")
     writer.flush()
@@ -198,13 +224,71 @@ def test_a_line_that_was_cut_goes_on_where_it_was_cut(
 
 
 def test_what_poll_promises_is_no_more_than_what_is_written(
-    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, loop: Loop, patch_write: Callable[[Write], None]
 ) -> None:
     writes: list[bytes] = []
-    monkeypatch.setattr("proxy.observe.lines.os.write", taking(writes))
+    patch_write(taking(writes))
     writer = LineWriter(pipe.writer)
     writer.write(LINE * 500)
     writer.flush()
 
     assert b"".join(writes) == 500 * LINE
     assert max(map(len, writes)) <= select.PIPE_BUF
+
+
+def test_what_is_written_at_once_ends_with_a_line(
+    pipe: Pipe, loop: Loop, patch_write: Callable[[Write], None]
+) -> None:
+    """Else the lines of another process would come in between."""
+    writes: list[bytes] = []
+    patch_write(taking(writes))
+    writer = LineWriter(pipe.writer)
+    for size in (1000, 3000, 4096, 1, 5000, 20):
+        writer.write(b"x" * (size - 1) + b"\n")
+    writer.flush()
+
+    assert [len(write) for write in writes[:2]] == [4000, 4096]
+    whole = hasattr(os, "RWF_NOWAIT")
+    assert all(write.endswith(b"\n") for write in writes) or not whole
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="such a write is Linux's")
+def test_a_line_longer_than_a_pipe_promises_goes_whole_where_there_is_room(
+    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    pwritev = os.pwritev
+
+    def spied(fd: int, buffers: tuple[bytes], offset: int, flags: int) -> int:
+        writes.append(buffers[0])
+        return pwritev(fd, buffers, offset, flags)
+
+    monkeypatch.setattr("proxy.observe.lines.os.pwritev", spied)
+    writer = LineWriter(pipe.writer)
+    line = b"x" * 29_999 + b"\n"
+    writer.write(line + line)
+    writer.flush()
+
+    assert writes[0] == line
+    assert max(map(len, writes[1:])) <= select.PIPE_BUF
+    assert pipe.read() == line + line
+
+
+def test_a_kernel_without_such_a_write_is_asked_once(
+    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def unknown(fd: int, buffers: tuple[bytes], offset: int, flags: int) -> int:
+        asked.append(fd)
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr("proxy.observe.lines.os.RWF_NOWAIT", 8, raising=False)
+    monkeypatch.setattr("proxy.observe.lines.os.pwritev", unknown, raising=False)
+    writer = LineWriter(pipe.writer)
+    for _ in range(2):
+        writer.write(b"one\n")
+        writer.flush()
+
+    assert pipe.read() == b"one\none\n"
+    assert asked == [pipe.writer]

@@ -10,30 +10,35 @@ What a process that runs it, or a supervisor of several, needs of it:
   list of :class:`~proxy.config.changes.Change`; ConfigError: the one at work stays.
 - ``await drain(seconds)`` takes no more requests and returns how many still run, once that is none
   or the time is over; ``await stop()`` drains, ends what still runs and closes everything.
-- ``ready``, ``running``, ``metrics``, ``explainer``, ``data_urls``, ``admin_url``: what is so now.
+- ``ready``, ``running``, ``metrics``, ``data_urls``, ``admin_url``: what is so now.
+- ``open`` is what listens, ``await accept(…)`` adds to it; ``hand_over()``: another process listens
+  there, too, and goes on.
 
 It is the :class:`proxy.admin.Operated` of its own admin listener.
 """
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping
 
 from proxy import __version__
 from proxy.assembly import Assembly, assemble
+from proxy.config.address import ListenAddress
 from proxy.config.changes import Change, changes
 from proxy.config.load import Loaded
 from proxy.errors import ConfigError
 from proxy.exchange import Exchange
-from proxy.explain import Explainer
+from proxy.explain import Explanation
 from proxy.generation import Generation
-from proxy.listener import Bind
+from proxy.listener import Bind, Listener
 from proxy.listener import bind as bind_address
 from proxy.listening import Listening, Plan
 from proxy.observe.log import Log, open_log
 from proxy.observe.metrics import Metrics
 from proxy.pipeline import Observer, Pipeline
 from proxy.relay import GAP_BOUNDS
+from proxy.story import Story
 from proxy.tasks import spawn
 from proxy.timers import Sweep
 from proxy.transport import Transport
@@ -56,10 +61,12 @@ class App:
         load: Callable[[], Loaded] | None = None,
         log: Log | None = None,
         bind: Bind = bind_address,
+        supervised: bool = False,
     ) -> None:
         """Build it; raises ConfigError. Nothing listens before `start`.
 
-        `load` is what a reload loads; None: there is nothing else to load.
+        `load` is what a reload loads; None: there is nothing else to load. `supervised`: another
+        process owns the sockets, and tells operators what happens.
         """
         monitoring = loaded.settings.monitoring
         self.log = log or open_log(monitoring.log.level, monitoring.log.format, environ)
@@ -72,11 +79,14 @@ class App:
             running=lambda: list(self.running),
             lost_lines=lambda: self.log.lost_lines,
         )
+        self.story = None if supervised else Story(self.log, self._metrics)
         self._transport = Transport(self._sweep, self._metrics.connect_seconds)
         self._generation = self._generate(assemble(loaded))
         self._retired: list[Generation] = []
         """Those that still have exchanges running."""
-        self._listening = Listening(lambda: self._generation.pipeline, self, bind)
+        self._listening = Listening(
+            lambda: self._generation.pipeline, self, bind, owned=not supervised
+        )
         self._reloading = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
         self._drain_until = 0.0
@@ -93,20 +103,8 @@ class App:
             await self.stop(0.0)
             raise
         self.ready = True
-        self._warn(loaded)
-        where = f"data on {', '.join(self.data_urls)}, admin on {self.admin_url or 'no address'}"
-        if loaded.default is not None:
-            where += f"; provider {loaded.default} by default"
-        self.log.say(
-            "info",
-            "ready",
-            where,
-            data=self.data_urls,
-            admin=self.admin_url,
-            configuration=loaded.origin,
-            default_provider=loaded.default,
-            version=__version__,
-        )
+        if self.story is not None:
+            self.story.ready(loaded, self.data_urls, self.admin_url)
 
     # What is so now.
 
@@ -131,10 +129,14 @@ class App:
         """What was counted since the start; None: the configuration does without."""
         return self._metrics if self.loaded.settings.monitoring.metrics else None
 
-    @property
-    def explainer(self) -> Explainer:
-        """Says what the configuration at work does with a request."""
-        return self._generation.explainer
+    async def render(self) -> bytes | None:
+        """What `metrics` counted, as Prometheus' text."""
+        metrics = self.metrics
+        return None if metrics is None else await asyncio.to_thread(metrics.render)
+
+    async def explain(self, path: str, body: bytes) -> Explanation:
+        """What the configuration at work does with such a request."""
+        return await self._generation.explainer.explain(path, body)
 
     @property
     def data_urls(self) -> list[str]:
@@ -160,15 +162,11 @@ class App:
                     raise ConfigError(["the proxy is shutting down"])
                 changed = await self._reload()
             except ConfigError as error:
-                self._metrics.reloaded("failed")
-                problems = error.problems
-                text = f"the configuration stays as it was: {'; '.join(problems)}"
-                self.log.say("error", "reload_failed", text, problems=problems)
+                if self.story is not None:
+                    self.story.not_reloaded(error.problems)
                 raise
-            self._metrics.reloaded("changed" if changed else "unchanged")
-            text = "; ".join(map(str, changed)) or "nothing changed"
-            self.log.say("info", "reloaded", text, changes=changed)
-            self._warn(self.loaded)
+            if self.story is not None:
+                self.story.reloaded(self.loaded, changed)
             return changed
 
     async def _reload(self) -> list[Change]:
@@ -234,33 +232,45 @@ class App:
     def _generations(self) -> list[Generation]:
         return [self._generation, *self._retired]
 
-    def _warn(self, loaded: Loaded) -> None:
-        for warning in loaded.warnings:
-            self.log.say("warning", "configuration", warning)
+    # Sockets that others have, too.
+
+    @property
+    def open(self) -> list[Listener]:
+        """What is listened at now."""
+        return self._listening.open
+
+    async def accept(self, address: ListenAddress, sock: socket.socket) -> Callable[[], None]:
+        """Accept on a further socket of an address that is served; what is returned ends that."""
+        return await self._listening.accept(address, sock)
+
+    def hand_over(self) -> None:
+        """Leave the sockets, and operators, to another process; to be stopped soon."""
+        self._listening.hand_over()
 
     # The end.
 
-    async def drain(self, limit: float | None = None) -> int:
+    async def drain(self, limit: float | None = None, *, linger: float = 0.0) -> int:
         """Take no more requests; returns once no client is connected, or after `limit` seconds.
 
         Returns how many still are. Without a `limit` it is the configuration's `drain_timeout`,
-        counted from the first time this was said.
+        counted from the first time this was said. An idle connection may still be used, once,
+        for `linger` seconds.
         """
         if self._draining is None:
             self.ready = False
             self._drain_until = clock() + self.loaded.settings.server.drain_timeout
-            self._listening.stop()
+            self._listening.stop(linger)
             self._draining = spawn(self._listening.emptied(), "drain")
         left = self._drain_until - clock() if limit is None else limit
         await asyncio.wait((self._draining,), timeout=max(left, 0.0))
         return self._listening.connections
 
-    async def stop(self, limit: float | None = None) -> None:
+    async def stop(self, limit: float | None = None, *, linger: float = 0.0) -> None:
         """Take no more requests, let those that run end within `limit` seconds, close everything.
 
-        Without a `limit` it is that of :meth:`drain`.
+        `limit` and `linger` are those of :meth:`drain`.
         """
-        await self.drain(limit)
+        await self.drain(limit, linger=linger)
         for generation in self._generations():
             generation.pipeline.end()
         await self._listening.close(END_SECONDS)

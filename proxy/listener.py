@@ -31,12 +31,13 @@ class Listener:
 
     __slots__ = ("_file", "address", "sock", "url")
 
-    def __init__(self, address: ListenAddress, sock: socket.socket) -> None:
+    def __init__(self, address: ListenAddress, sock: socket.socket, *, owned: bool = True) -> None:
+        """`owned`: the file of a unix socket goes with it; else another process listens there."""
         self.address = address
         self.sock = sock
         self.url = url(sock)
         """How a client reaches it."""
-        self._file = None if address.path is None else _file_at(address.path)
+        self._file = _file_at(address.path) if owned and address.path is not None else None
 
     def __repr__(self) -> str:
         return f"<Listener {self.url}>"
@@ -65,6 +66,10 @@ class Listener:
         except (OSError, ValueError) as error:
             raise _cannot(address, key, error) from error
         self.address = address
+
+    def leave(self) -> None:
+        """Leave the file of a unix socket to another process that listens there, too."""
+        self._file = None
 
     def close(self) -> None:
         """Close it, and take the file of a unix socket away, unless another's is there by now."""

@@ -5,6 +5,7 @@ clients has a server of its own, so that one can go while the others stay.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from proxy.admin import Admin, Operated
@@ -22,32 +23,54 @@ from proxy.tasks import spawn
 class Plan:
     """The sockets that a configuration asks for; the new ones wait for somebody to serve them."""
 
-    __slots__ = ("_changed", "_opened", "_shared", "admin", "data")
+    __slots__ = ("_bind", "_changed", "_opened", "_owned", "_shared", "admin", "data")
 
-    def __init__(self) -> None:
+    def __init__(self, bind: Bind, *, owned: bool) -> None:
+        """:meth:`make` makes one."""
         self.data: list[Listener] = []
         self.admin: Listener | None = None
+        self._bind = bind
+        self._owned = owned
         self._opened: list[Listener] = []
         self._changed: list[tuple[Listener, ListenAddress]] = []
         self._shared: list[Listener] = []
 
-    def keep(self, listener: Listener, address: ListenAddress, key: str) -> None:
-        """Go on with a socket that is open; who may connect may have changed."""
-        if listener.address != address:
-            self._changed.append((listener, listener.address))
-            listener.permit(address, key)
+    @classmethod
+    def make(
+        cls, loaded: Loaded, there: list[Listener], bind: Bind, *, owned: bool = True
+    ) -> "Plan":
+        """Open what a configuration asks for and is not `there`. Raises ConfigError.
 
-    def open(
-        self, bind: Bind, address: ListenAddress, key: str, leaving: list[Listener]
-    ) -> Listener:
-        """A new socket; those that are `leaving` may still have a part of its address."""
-        overlaps = [one for one in leaving if address.port and one.address.port == address.port]
-        for one in overlaps:
-            one.share(True)
-        self._shared += overlaps
-        listener = Listener(address, bind(address, key, share=bool(overlaps)))
-        self._opened.append(listener)
-        return listener
+        `owned`: what `bind` makes is this process's; else another listens there, too.
+        """
+        server, security = loaded.settings.server, loaded.settings.security
+        there = list(there)
+        wanted = [("listen", listen.parsed()) for listen in server.listen]
+        if server.admin_listen is not None:
+            wanted.append(("admin_listen", server.admin_listen.parsed()))
+        plan = cls(bind, owned=owned)
+        found: list[Listener | None] = []
+        try:
+            for key, address in wanted:
+                known = next((one for one in there if one.address.place == address.place), None)
+                found.append(known)
+                if known is not None:
+                    there.remove(known)
+                    plan._keep(known, address, loaded.at("server", key))
+            for (key, address), known in zip(wanted, found, strict=True):
+                place = loaded.at("server", key)
+                listener = known or plan._open(address, place, there)
+                if key == "admin_listen":
+                    plan.admin = listener
+                    continue
+                plan.data.append(listener)
+                if not (listener.loopback or security.allow_unauthenticated):
+                    what = f"{address} is {listener.url}, and clients are not authenticated"
+                    raise ConfigError([f"{place}: {what}"])
+        except BaseException:
+            plan.drop()
+            raise
+        return plan
 
     def drop(self) -> None:
         """Close the new ones, and have all others as they were: this comes to nothing."""
@@ -58,15 +81,43 @@ class Plan:
         for listener, address in self._changed:
             listener.permit(address, str(address))
 
+    def _keep(self, listener: Listener, address: ListenAddress, key: str) -> None:
+        """Go on with a socket that is open; who may connect may have changed."""
+        if listener.address != address:
+            self._changed.append((listener, listener.address))
+            listener.permit(address, key)
+
+    def _open(self, address: ListenAddress, key: str, leaving: list[Listener]) -> Listener:
+        """A new socket; those that are `leaving` may still have a part of its address."""
+        overlaps = [one for one in leaving if address.port and one.address.port == address.port]
+        for one in overlaps:
+            one.share(True)
+        self._shared += overlaps
+        sock = self._bind(address, key, share=bool(overlaps))
+        listener = Listener(address, sock, owned=self._owned)
+        self._opened.append(listener)
+        return listener
+
 
 class Listening:
     """The open sockets of one proxy."""
 
-    def __init__(self, pipeline: Callable[[], Pipeline], operated: Operated, bind: Bind) -> None:
-        """`pipeline` gives the one to use for the next request, `operated` is for operators."""
+    def __init__(
+        self,
+        pipeline: Callable[[], Pipeline],
+        operated: Operated,
+        bind: Bind,
+        *,
+        owned: bool = True,
+    ) -> None:
+        """`pipeline` gives the one to use for the next request, `operated` is for operators.
+
+        `owned`: what `bind` makes is this proxy's; else another process listens there, too.
+        """
         self._pipeline = pipeline
         self._operated = operated
         self._bind = bind
+        self._owned = owned
         self._servers: dict[Listener, Server] = {}
         self._leaving: set[Server] = set()
         """Whose socket is closed."""
@@ -76,6 +127,11 @@ class Listening:
     def servers(self) -> list[Server]:
         """Those that serve clients, to their end."""
         return [*self._servers.values(), *self._leaving]
+
+    @property
+    def open(self) -> list[Listener]:
+        """The sockets that are served."""
+        return [*self._servers, *self._admins]
 
     @property
     def connections(self) -> int:
@@ -94,34 +150,7 @@ class Listening:
 
     def plan(self, loaded: Loaded) -> Plan:
         """Open what a configuration asks for and is not open. Raises ConfigError."""
-        server, security = loaded.settings.server, loaded.settings.security
-        there = [*self._servers, *self._admins]
-        wanted = [("listen", listen.parsed()) for listen in server.listen]
-        if server.admin_listen is not None:
-            wanted.append(("admin_listen", server.admin_listen.parsed()))
-        plan = Plan()
-        found: list[Listener | None] = []
-        try:
-            for key, address in wanted:
-                known = next((one for one in there if one.address.place == address.place), None)
-                found.append(known)
-                if known is not None:
-                    there.remove(known)
-                    plan.keep(known, address, loaded.at("server", key))
-            for (key, address), known in zip(wanted, found, strict=True):
-                place = loaded.at("server", key)
-                listener = known or plan.open(self._bind, address, place, there)
-                if key == "admin_listen":
-                    plan.admin = listener
-                    continue
-                plan.data.append(listener)
-                if not (listener.loopback or security.allow_unauthenticated):
-                    what = f"{address} is {listener.url}, and clients are not authenticated"
-                    raise ConfigError([f"{place}: {what}"])
-        except BaseException:
-            plan.drop()
-            raise
-        return plan
+        return Plan.make(loaded, self.open, self._bind, owned=self._owned)
 
     async def serve(self, plan: Plan, settings: ServerConfig) -> None:
         """Serve on the sockets of the plan, and soon on no others."""
@@ -152,15 +181,37 @@ class Listening:
         for listener, old in admins.items():
             spawn(_close(listener, old), f"close {listener.url}")
 
+    async def accept(self, address: ListenAddress, sock: socket.socket) -> Callable[[], None]:
+        """Accept on a further socket what comes in for an address that is served.
+
+        What is returned ends that. The socket is closed at once where nobody serves the address.
+        """
+        for listener, server in self._servers.items():
+            if listener.address.place == address.place:
+                return await server.listen(sock)
+        sock.close()
+        return sock.close
+
+    def hand_over(self) -> None:
+        """Leave the sockets, and operators, to another process that has the sockets, too."""
+        for listener in (*self._servers, *self._admins):
+            listener.leave()
+        admins, self._admins = self._admins, {}
+        for listener, admin in admins.items():
+            spawn(_close(listener, admin), f"close {listener.url}")
+
     def wind_down(self) -> None:
         """Have each connection of a client close after its response."""
         for server in self._servers.values():
             server.wind_down()
 
-    def stop(self) -> None:
-        """Accept no client any more; connections on which nothing was asked are closed."""
+    def stop(self, linger: float = 0.0) -> None:
+        """Accept no client any more; connections on which nothing was asked are closed.
+
+        For `linger` seconds such a connection may still be used, once.
+        """
         for listener, server in self._servers.items():
-            server.stop_listening()
+            server.stop_listening(linger)
             listener.close()
 
     async def emptied(self) -> None:

@@ -64,7 +64,6 @@ UNSENT_BYTES = 128 * 1024
 _TCP_NOTSENT_LOWAT = 25
 _TOO_MANY_FIELDS = "Too many headers received"
 
-
 TESTED = "3.14."
 """The minor version of aiohttp whose hooks the edges were tested with."""
 
@@ -91,9 +90,10 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._emptied: asyncio.Event | None = None
+        self._lingers_until = 0.0
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Accept connections on a listening socket."""
+    async def listen(self, sock: socket.socket) -> Callable[[], None]:
+        """Accept connections on a listening socket; what is returned ends that, and no more."""
         loop = asyncio.get_running_loop()
         if sock.family == getattr(socket, "AF_UNIX", None):
             listener = await loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
@@ -102,6 +102,7 @@ class Server:
         self._listeners.append(listener)
         if self._sweeper is None:
             self._sweeper = spawn(self._sweep(), "server sweep")
+        return listener.close
 
     @property
     def connections(self) -> int:
@@ -125,13 +126,15 @@ class Server:
         """Have each connection close after its response, which tells the client so."""
         self.closing = True
 
-    def stop_listening(self) -> None:
-        """Accept no more; idle connections are closed, busy ones after their response."""
+    def stop_listening(self, linger: float = 0.0) -> None:
+        """Accept no more; busy connections close after their response, others after `linger` s."""
         self.wind_down()
+        self._lingers_until = clock() + linger
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        self._close_idle(clock())
+        if not linger:
+            self._close_idle(clock())
 
     async def close(self, limit: float) -> None:
         """Close every connection; what is still to be sent may take `limit` seconds."""
@@ -202,7 +205,7 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = clock()
-            if self.closing and not self._listeners:
+            if self.closing and not self._listeners and now >= self._lingers_until:
                 self._close_idle(now)
             for front in tuple(self._fronts):
                 front.check(now)

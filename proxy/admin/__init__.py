@@ -19,7 +19,7 @@ from aiohttp import web
 from proxy.config.address import ListenAddress
 from proxy.config.changes import Change
 from proxy.errors import ConfigError
-from proxy.explain import DEFAULT_PATH, Explainer
+from proxy.explain import DEFAULT_PATH, Explanation
 from proxy.units import clock, parse_duration
 
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]+)?")
@@ -32,13 +32,6 @@ METRICS_SECONDS = 1.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Rendered(Protocol):
-    """Something that was counted."""
-
-    def render(self) -> bytes:
-        """As Prometheus' text; called in a thread."""
-
-
 class Operated(Protocol):
     """What operators ask and tell: a proxy, or several as one."""
 
@@ -46,13 +39,11 @@ class Operated(Protocol):
     def ready(self) -> bool:
         """Whether requests are taken."""
 
-    @property
-    def metrics(self) -> Rendered | None:
-        """What was counted; None: nothing is."""
+    async def render(self) -> bytes | None:
+        """What was counted, as Prometheus' text; None: nothing is."""
 
-    @property
-    def explainer(self) -> Explainer:
-        """Says what the configuration at work does with a request."""
+    async def explain(self, path: str, body: bytes) -> Explanation | msgspec.Raw:
+        """What the configuration at work does with such a request."""
 
     async def reload(self) -> list[Change]:
         """Load the configuration anew; what changed. Raises ConfigError: nothing did."""
@@ -85,7 +76,7 @@ class Admin:
     def __init__(self, operated: Operated, *, trusted: bool) -> None:
         """`trusted`: whoever can connect may do what an operator may."""
         self._operated = operated
-        self._rendered = b""
+        self._rendered: bytes | None = None
         self._rendered_at = -METRICS_SECONDS
         self._rendering = asyncio.Lock()
         application = web.Application()
@@ -117,20 +108,19 @@ class Admin:
         return web.Response(status=503, text="draining\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        metrics = self._operated.metrics
-        if metrics is None:
-            raise web.HTTPNotFound
         async with self._rendering:
             if clock() - self._rendered_at >= METRICS_SECONDS:
-                self._rendered = await asyncio.to_thread(metrics.render)
+                self._rendered = await self._operated.render()
                 self._rendered_at = clock()
+        if self._rendered is None:
+            raise web.HTTPNotFound
         return web.Response(body=self._rendered, headers={"content-type": METRICS_TYPE})
 
     async def _explain(self, request: web.Request) -> web.Response:
         path = request.query.get("path", DEFAULT_PATH)
         if not path.startswith("/"):
             return web.Response(status=400, text=f"`path` is one such as {DEFAULT_PATH}\n")
-        return _json(await self._operated.explainer.explain(path, await request.read()))
+        return _json(await self._operated.explain(path, await request.read()))
 
     async def _reload(self, request: web.Request) -> web.Response:
         try:
@@ -148,7 +138,7 @@ class Admin:
         return _json(Drained(await self._operated.drain(limit)))
 
 
-def _json(answer: msgspec.Struct, status: int = 200) -> web.Response:
+def _json(answer: msgspec.Struct | msgspec.Raw, status: int = 200) -> web.Response:
     body = msgspec.json.encode(answer)
     return web.Response(status=status, body=body, content_type="application/json")
 

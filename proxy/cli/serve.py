@@ -63,7 +63,8 @@ async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
     await stop.wait()
     reloading.cancel()
     running = sum(1 for _ in app.running)
-    app.log.say("info", "stopping", f"{running} running", running=running)
+    assert app.story is not None
+    app.story.stopping(running)
     draining = spawn(app.stop(), "stop")
     hurry = spawn(at_once.wait(), "second signal")
     await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
@@ -73,8 +74,7 @@ async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
         await app.stop(0.0)
     else:
         draining.result()
-    app.log.say("info", "stopped", "bye")
-    app.log.flush()
+    app.story.stopped()
 
 
 async def _reload(app: App, asked: asyncio.Event) -> None:

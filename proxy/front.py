@@ -52,17 +52,28 @@ class Owner(Protocol):
 class Headers(Mapping[str, str]):
     """Header fields by name, decoded when somebody asks."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "_decoded")
 
     def __init__(self, by_name: dict[bytes, bytes]) -> None:
         self._by_name = by_name
+        self._decoded: dict[str, str | None] = {}
 
     def __getitem__(self, name: str) -> str:
-        return self._by_name[name.lower().encode("latin-1")].decode("latin-1").strip()
+        value = self._find(name)
+        if value is None:
+            raise KeyError(name)
+        return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        value = self._by_name.get(name.encode("latin-1"))
-        return default if value is None else value.decode("latin-1").strip()
+        try:
+            value = self._decoded[name]
+        except KeyError:
+            value = self._decoded[name] = self._find(name)
+        return default if value is None else value
+
+    def _find(self, name: str) -> str | None:
+        value = self._by_name.get(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("latin-1").strip()
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._by_name)
@@ -126,6 +137,7 @@ class Front(asyncio.Protocol):
         "_drained",
         "_known",
         "_length",
+        "_loop",
         "_marked",
         "_owner",
         "_parts",
@@ -141,6 +153,7 @@ class Front(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.writing_paused = False
         self._owner = owner
+        self._loop = asyncio.get_running_loop()  # in Python 3.11 each asking is a system call
         self._peer = ""
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -177,7 +190,7 @@ class Front(asyncio.Protocol):
 
     async def drain(self) -> None:
         if self.writing_paused and self.transport is not None:
-            self._drained = asyncio.get_running_loop().create_future()
+            self._drained = self._loop.create_future()
             await self._drained
         if self.transport is None:
             raise ClientLeft("the client closed the connection")
@@ -278,8 +291,7 @@ class Front(asyncio.Protocol):
             self._since = clock()
 
     def _answer(self, request: OrdinaryRequest) -> None:
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(request))
+        self._task = self._loop.create_task(self._run(request))
 
     async def _run(self, request: OrdinaryRequest) -> None:
         try:

@@ -135,18 +135,27 @@ _returned = _Decisions(
 
 
 def returned(
-    fields: Fields, connection: bytes | None = None, *, drop: frozenset[bytes] = frozenset()
+    fields: Fields,
+    lines: Iterable[bytes],
+    connection: bytes | None = None,
+    *,
+    drop: frozenset[bytes] = frozenset(),
 ) -> list[bytes]:
-    """The provider's fields as lines for the client.
+    """Those of the provider's header lines that its client gets, as they came.
 
-    `connection` is the Connection field, which may name fields that were meant for us alone.
+    `fields` is what the lines say, names in lower case; `connection` is the Connection field,
+    which may name fields that were meant for us alone.
     """
     if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
         drop |= _tokens(connection)
     passes = _returned
     if drop:
-        return [b"%b: %b\r\n" % f for f in fields if passes[f[0]] and f[0] not in drop]
-    return [b"%b: %b\r\n" % f for f in fields if passes[f[0]]]
+        return [
+            line
+            for line, (name, _) in zip(lines, fields, strict=True)
+            if passes[name] and name not in drop
+        ]
+    return [line for line, (name, _) in zip(lines, fields, strict=True) if passes[name]]
 
 
 def line(name: str, value: str) -> bytes:

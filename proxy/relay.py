@@ -48,6 +48,10 @@ class Upstream(Protocol):
     status: int
     fields: list[tuple[bytes, bytes]]
     """Names in lower case."""
+    lines: list[bytes]
+    """The same fields as they came."""
+    named: dict[bytes, bytes]
+    """The same fields by name; of repeated ones, the last."""
     length: int | None
     """Bytes of the body; None when only its end will tell."""
 

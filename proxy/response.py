@@ -44,7 +44,7 @@ class Responder:
         """
         upstream, strip, translation = answered.upstream, answered.strip, answered.translation
         status = upstream.status
-        fields = dict(upstream.fields)
+        fields = upstream.named
         if status >= 400:
             await self._refuse(exchange, dialect, answered, downstream)
             return
@@ -231,15 +231,15 @@ class Responder:
         exchange.phase = "streaming"
         if exchange.events and not also:
             drop, also = _STREAM_DROPS, STREAM_FIELDS
-        theirs = dict(upstream.fields)
-        lines = returned(upstream.fields, theirs.get(b"connection"), drop=drop)
-        lines.append(self.own_fields(exchange))
+        theirs = upstream.named
+        lines = returned(upstream.fields, upstream.lines, theirs.get(b"connection"), drop=drop)
+        own = self.own_fields(exchange)
         if b"x-request-id" not in theirs:
-            lines.append(b"x-request-id: %b\r\n" % exchange.id.encode("ascii"))
+            own += b"x-request-id: %b\r\n" % exchange.id.encode("ascii")
         if exchange.error is not None:
-            lines.append(b"x-llm-proxy-error: %b\r\n" % exchange.error.code.encode("ascii"))
-        lines.append(also)
-        downstream.start(exchange.status, b"".join(lines), length)
+            own += b"x-llm-proxy-error: %b\r\n" % exchange.error.code.encode("ascii")
+        lines.append(own + also)
+        downstream.start(exchange.status, b"\r\n".join(lines), length)
 
     async def _refuse(
         self, exchange: Exchange, dialect: Dialect, answered: Answered, downstream: Downstream
@@ -311,7 +311,7 @@ def _length(exchange: Exchange, upstream: Upstream) -> int | None:
     """The length to tell: without a body, that of the one it stands for (RFC 9110 8.6)."""
     if exchange.request.method != "HEAD" and upstream.status not in (204, 304):
         return upstream.length
-    said = dict(upstream.fields).get(b"content-length", b"")
+    said = upstream.named.get(b"content-length", b"")
     return int(said) if said.isdigit() and upstream.status != 204 else None
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from proxy.errors import BadResponse, ProviderBroke, ProviderTimeout, ProxyError
 from proxy.exchange import FinalRequest, Origin, Timeouts
 from proxy.framing import FramingError
-from proxy.framing.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
+from proxy.framing.chunked import ChunkedDecoder
 from proxy.framing.head import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -28,16 +28,12 @@ from proxy.sockets import unsent
 from proxy.tasks import spawn
 from proxy.timers import Sweep
 from proxy.units import clock
+from proxy.upload import send_stream, send_whole
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response's head, the interim responses (1xx) before it included."""
 MAX_HELD = 64 * 1024
 """Bytes of a body held for a sink that is not attached yet, before reading is paused."""
-
-_SEPARATE = 16 * 1024
-"""Bytes of a body from which on a copy of it costs more than a second buffer."""
-
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class State(IntEnum):
@@ -76,6 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_heads",
         "_held",
+        "_loop",
         "_method",
         "_owner",
         "_paused",
@@ -86,17 +83,22 @@ class UpstreamConnection(asyncio.Protocol):
         "_timeouts",
         "_transport",
         "_upload",
-        "_writable",
         "fields",
         "heard",
         "idle_since",
         "length",
+        "lines",
+        "named",
         "origin",
         "since",
         "status",
+        "writable",
     )
 
     _timeouts: Timeouts
+    fields: list[tuple[bytes, bytes]]
+    lines: list[bytes]
+    named: dict[bytes, bytes]
 
     def __init__(
         self, owner: Owner, origin: Origin, transport: asyncio.Transport, early: bytes
@@ -109,12 +111,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.heard = False
         """Whether it answered a byte, or closed after it had taken all, since it was asked."""
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._dropped = False
         self._buffer = early
         self._method = ""
         self._head: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self.writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._state = State.IDLE
         self._transport.set_protocol(self)
@@ -133,7 +136,6 @@ class UpstreamConnection(asyncio.Protocol):
     def ask(self, final: FinalRequest) -> asyncio.Future[None]:
         """Send the request; the future is done when the response's head is here."""
         self.status = 0
-        self.fields: list[tuple[bytes, bytes]] = []
         self.length: int | None = None
         self.heard = False
         self._chunks: ChunkedDecoder | None = None
@@ -148,41 +150,18 @@ class UpstreamConnection(asyncio.Protocol):
         self._timeouts = final.timeouts
         self._state = State.HEAD
         self.since = clock()
-        head = self._head = asyncio.get_running_loop().create_future()
+        head = self._head = self._loop.create_future()
         if self._buffer:
             self._fail(BadResponse("the provider spoke before it was asked anything"))
         elif isinstance(final.body, bytes):
-            self._write(final, final.body)
+            send_whole(self._transport, final, final.body)
         else:
             self._upload = spawn(self._send_body(final, final.body), "upload")
         return head
 
-    def _write(self, final: FinalRequest, body: bytes) -> None:
-        if len(body) > _SEPARATE:
-            head = b"%bcontent-length: %d\r\n\r\n" % (final.head, len(body))
-            self._transport.writelines((head, body))
-        elif body or final.method not in _BODILESS:
-            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body))
-        else:
-            self._transport.write(final.head + b"\r\n")
-
     async def _send_body(self, final: FinalRequest, body: AsyncIterator[bytes]) -> None:
-        """Stream a request's body, at the pace that the provider takes it."""
-        transport = self._transport
-        if final.length is None:
-            transport.write(final.head + b"transfer-encoding: chunked\r\n\r\n")
-        else:
-            transport.write(b"%bcontent-length: %d\r\n\r\n" % (final.head, final.length))
         try:
-            async for chunk in body:
-                if transport.is_closing():
-                    return
-                self.since = clock()
-                transport.write(encode_chunk(chunk) if final.length is None else chunk)
-                if self._writable is not None:
-                    await self._writable
-            if final.length is None:
-                transport.write(LAST_CHUNK)
+            await send_stream(self, self._transport, final, body)
         except ProxyError as error:
             # The provider must not take half a body for a whole one.
             self._fail(error)
@@ -222,10 +201,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.drop()
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        self.writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        writable, self._writable = self._writable, None
+        writable, self.writable = self.writable, None
         if writable is not None and not writable.done():
             writable.set_result(None)
 
@@ -267,6 +246,8 @@ class UpstreamConnection(asyncio.Protocol):
         length = body_length(head, self._method)
         self.status = head.status
         self.fields = head.headers
+        self.lines = head.lines
+        self.named = head.named
         self.since = clock()
         self._reusable = length != UNTIL_CLOSE and keeps_alive(head)
         self._remaining = length

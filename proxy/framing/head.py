@@ -14,6 +14,11 @@ CHUNKED = -1
 UNTIL_CLOSE = -2
 MAX_HEADERS = 128
 
+MAX_KNOWN_LINES = 2048
+MAX_KNOWN_VALUES = 16
+MAX_KNOWN_LINE = 256
+"""Bytes of a line that is remembered."""
+
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _FIELD = _TOKEN + rb":" + _VALUE
@@ -21,11 +26,10 @@ _FIELD = _TOKEN + rb":" + _VALUE
 is_token = re.compile(_TOKEN).fullmatch
 is_field_line = re.compile(_FIELD + rb"\r\n").fullmatch
 
-_is_status_line = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _VALUE + rb")?").fullmatch
-_match_head = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _VALUE + rb"))?\r\n"
-    rb"((?:" + _FIELD + rb"\r\n)*)\r\n"
+_match_status_line = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _VALUE + rb"))?"
 ).fullmatch
+_match_field = re.compile(rb"(" + _TOKEN + rb"):(" + _VALUE + rb")").fullmatch
 _is_length = re.compile(rb"[0-9]{1,18}").fullmatch
 _control = re.compile(rb"[^\t\x20-\x7e\x80-\xff]").search
 
@@ -40,6 +44,37 @@ class ResponseHead(msgspec.Struct, gc=False):
     reason: bytes
     headers: list[tuple[bytes, bytes]]
     http10: bool
+    lines: list[bytes]
+    """The headers as they came, without their CRLF."""
+    named: dict[bytes, bytes]
+    """The headers by name; of repeated ones, the last."""
+
+
+class _Fields(dict[bytes, tuple[bytes, bytes]]):
+    """What header lines say, by the line; most of a provider's lines come again and again.
+
+    A name whose value is ever another one (a date, an id) is soon not remembered any more.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[bytes, int] = {}
+
+    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
+        match = _match_field(line)
+        if match is None:
+            raise FramingError("not a header line")
+        name, value = match.groups()
+        field = (name.lower(), value.strip(b" \t"))
+        if len(self) < MAX_KNOWN_LINES and len(line) <= MAX_KNOWN_LINE:
+            values = self._values.get(field[0], 0)
+            if values < MAX_KNOWN_VALUES:
+                self._values[field[0]] = values + 1
+                self[line] = field
+        return field
+
+
+_fields = _Fields()
 
 
 def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
@@ -62,18 +97,20 @@ def parse_response_head(raw: bytes) -> ResponseHead:
     Raises FramingError for anything but a status line of HTTP/1.0 or 1.1 and at most 128 lines
     `token ":" value` that end in CRLF: no folded lines, no control bytes but the tab.
     """
-    match = _match_head(raw)
-    if match is None:
+    status_line, *lines = raw.split(b"\r\n")
+    match = _match_status_line(status_line)
+    # What ends in a blank line ends in two empty pieces.
+    if match is None or len(lines) < 2 or lines.pop() or lines.pop():
         raise FramingError(_fault(raw))
-    minor, status, reason, block = match.groups()
-    headers: list[tuple[bytes, bytes]] = []
-    if block:
-        for line in block[:-2].split(b"\r\n"):
-            name, _, value = line.partition(b":")
-            headers.append((name.lower(), value.strip(b" \t")))
-        if len(headers) > MAX_HEADERS:
-            raise FramingError(f"{len(headers)} headers (at most {MAX_HEADERS} are read)")
-    return ResponseHead(int(status), reason or b"", headers, minor == b"0")
+    if len(lines) > MAX_HEADERS:
+        raise FramingError(f"{len(lines)} headers (at most {MAX_HEADERS} are read)")
+    known = _fields
+    try:
+        headers = [known[line] for line in lines]
+    except FramingError:
+        raise FramingError(_fault(raw)) from None
+    minor, status, reason = match.groups()
+    return ResponseHead(int(status), reason or b"", headers, minor == b"0", lines, dict(headers))
 
 
 def body_length(head: ResponseHead, method: str) -> int:
@@ -85,6 +122,13 @@ def body_length(head: ResponseHead, method: str) -> int:
     status = head.status
     if method == "HEAD" or status < 200 or status == 204 or status == 304:
         return 0
+    named = head.named
+    if b"transfer-encoding" not in named:
+        length = named.get(b"content-length")
+        if length is None:
+            return UNTIL_CLOSE
+        if len(named) == len(head.headers) and _is_length(length):
+            return int(length)
     lengths: list[bytes] = []
     codings: list[bytes] = []
     for name, value in head.headers:
@@ -94,10 +138,6 @@ def body_length(head: ResponseHead, method: str) -> int:
             codings.append(value)
     if codings:
         return _coded(head, codings, lengths)
-    if not lengths:
-        return UNTIL_CLOSE
-    if len(lengths) == 1 and _is_length(lengths[0]):
-        return int(lengths[0])
     values = [value.strip(b" \t") for value in b",".join(lengths).split(b",")]
     if not all(map(_is_length, values)):
         raise FramingError(
@@ -113,6 +153,8 @@ def keeps_alive(head: ResponseHead) -> bool:
 
     It cannot where the body is `UNTIL_CLOSE`, whatever this says.
     """
+    if b"connection" not in head.named:
+        return not head.http10
     options: set[bytes] = set()
     for name, value in head.headers:
         if name == b"connection":
@@ -137,7 +179,7 @@ def _fault(raw: bytes) -> str:
     status_line, *lines = raw.split(b"\n")
     if not status_line.endswith(b"\r"):
         return f"a line without CRLF: {excerpt(status_line)}"
-    if not _is_status_line(status_line[:-1]):
+    if not _match_status_line(status_line[:-1]):
         return (
             f"status line {excerpt(status_line[:-1])} (expected HTTP/1.0 or HTTP/1.1, three digits)"
         )

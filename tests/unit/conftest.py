@@ -171,6 +171,8 @@ class Upstream:
     ) -> None:
         self.status = status
         self.fields = [(n.encode(), v.encode()) for n, v in CIMultiDict(fields).items()]
+        self.lines = [b"%b: %b" % field for field in self.fields]
+        self.named = dict(self.fields)
         self.length = length
         self.heard_at: float | None = None
         """Set, it is when the last of the body came; else that is always just now."""

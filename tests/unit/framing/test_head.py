@@ -4,10 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import proxy.framing.head
 from proxy.framing import FramingError, excerpt
 from proxy.framing.head import (
     CHUNKED,
     MAX_HEADERS,
+    MAX_KNOWN_LINE,
+    MAX_KNOWN_LINES,
+    MAX_KNOWN_VALUES,
     UNTIL_CLOSE,
     ResponseHead,
     body_length,
@@ -35,14 +39,14 @@ def parse_in_pieces(pieces: list[bytes]) -> ResponseHead | None:
 
 
 GOOD = [
-    (head_of(), ResponseHead(200, b"OK", [], False)),
-    (head_of(status="HTTP/1.1 204 "), ResponseHead(204, b"", [], False)),
-    (head_of(status="HTTP/1.1 204"), ResponseHead(204, b"", [], False)),
-    (head_of(status="HTTP/1.0 999 ?!"), ResponseHead(999, b"?!", [], True)),
-    (head_of(status="HTTP/1.1 200 a\tb \xe9"), ResponseHead(200, b"a\tb \xe9", [], False)),
+    (head_of(), (200, b"OK", [], False)),
+    (head_of(status="HTTP/1.1 204 "), (204, b"", [], False)),
+    (head_of(status="HTTP/1.1 204"), (204, b"", [], False)),
+    (head_of(status="HTTP/1.0 999 ?!"), (999, b"?!", [], True)),
+    (head_of(status="HTTP/1.1 200 a\tb \xe9"), (200, b"a\tb \xe9", [], False)),
     (
         head_of("Content-Type:text/plain", "X-A: \t b c \t ", "x-a:", "!#$%&'*+-.^_`|~9z: \xff"),
-        ResponseHead(
+        (
             200,
             b"OK",
             [
@@ -54,7 +58,7 @@ GOOD = [
             False,
         ),
     ),
-    (head_of("a: b: c"), ResponseHead(200, b"OK", [(b"a", b"b: c")], False)),
+    (head_of("a: b: c"), (200, b"OK", [(b"a", b"b: c")], False)),
 ]
 
 BAD = [
@@ -91,9 +95,47 @@ BAD = [
 
 
 @pytest.mark.parametrize(("raw", "expected"), GOOD)
-def test_a_head_is_read(raw: bytes, expected: ResponseHead) -> None:
+def test_a_head_is_read(
+    raw: bytes, expected: tuple[int, bytes, list[tuple[bytes, bytes]], bool]
+) -> None:
     for pieces in cuts(raw):
-        assert parse_in_pieces(pieces) == expected
+        head = parse_in_pieces(pieces)
+        assert head is not None
+        assert (head.status, head.reason, head.headers, head.http10) == expected
+        assert head.lines == raw.split(b"\r\n")[1:-2]
+        assert head.named == dict(head.headers)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, tuple[bytes, bytes]]:
+    """The lines that are remembered: none yet."""
+    lines = proxy.framing.head._Fields()
+    monkeypatch.setattr(proxy.framing.head, "_fields", lines)
+    return lines
+
+
+def test_lines_are_remembered_but_not_those_that_are_ever_new(
+    known: dict[bytes, tuple[bytes, bytes]],
+) -> None:
+    constant = "x-remembered: this"
+    for second in range(3 * MAX_KNOWN_VALUES):
+        head = parse_response_head(
+            head_of(constant, f"x-date: {second}", "X-Long: " + "v" * MAX_KNOWN_LINE)
+        )
+        assert head.headers == [
+            (b"x-remembered", b"this"),
+            (b"x-date", b"%d" % second),
+            (b"x-long", b"v" * MAX_KNOWN_LINE),
+        ]
+    dates = [b"x-date: %d" % second for second in range(MAX_KNOWN_VALUES)]
+    assert sorted(known) == sorted([constant.encode(), *dates])
+
+
+def test_what_is_remembered_is_bounded(known: dict[bytes, tuple[bytes, bytes]]) -> None:
+    for number in range(MAX_KNOWN_LINES + 100):
+        name = f"x-{number}"
+        assert parse_response_head(head_of(f"{name}: 1")).headers == [(name.encode(), b"1")]
+    assert len(known) == MAX_KNOWN_LINES
 
 
 @pytest.mark.parametrize(("raw", "why"), BAD)

@@ -21,6 +21,7 @@ from proxy.provider import Provider
 from proxy.registry import find, names
 from proxy.router import Route, Router, Target
 from proxy.url import Address, Url, parse_address
+from proxy.via import Via
 
 if TYPE_CHECKING:
     from proxy.mock import Mock, MockSettings
@@ -135,7 +136,7 @@ class _Assembling:
         preset = section.preset()
         timeouts = _timeouts(self._loaded.settings.global_, section)
         url: Url
-        token = None
+        token = via = None
         forward = section.forward_headers
         if isinstance(section, MockConfig):
             # Only a configuration that uses the mock pays for importing it.
@@ -157,6 +158,10 @@ class _Assembling:
             if section.token is not None:
                 token = self._part(owner, section.token)
                 section = msgspec.structs.replace(section, token=token)
+            if section.proxy is not None:
+                proxy = self._part(owner, section.proxy)
+                section = msgspec.structs.replace(section, proxy=proxy)
+                via = Via(proxy.reveal)
         url = self._part(owner, url)
         if isinstance(section, ProviderConfig):
             section = msgspec.structs.replace(section, url=url)
@@ -168,6 +173,7 @@ class _Assembling:
             token=token,
             forward_headers=forward,
             timeouts=timeouts,
+            via=via,
         )
         return self._unchanged(provider, section) or provider, section
 
@@ -180,7 +186,7 @@ class _Assembling:
             return None
         if self._before.loaded.settings.provider[provider.name] != section:
             return None
-        same = old.url is provider.url and old.token is provider.token
+        same = old.url is provider.url and old.token is provider.token and old.via == provider.via
         return old if same and old.timeouts == provider.timeouts else None
 
 
@@ -217,4 +223,5 @@ def _timeouts(
         idle=resolved.idle_timeout,
         send=resolved.send_timeout,
         total=resolved.total_timeout,
+        connection_age=resolved.max_connection_age,
     )

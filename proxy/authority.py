@@ -5,10 +5,24 @@ import re
 from ipaddress import IPv4Address as V4
 from ipaddress import IPv6Address as V6
 
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 _DOTTED_NUMBERS = re.compile(r"[0-9.]+")
 _SOCKET_PATH_MAX = 107
 """Bytes of a unix socket's path on Linux (unix(7): 108 with the closing NUL)."""
+
+
+def parse_authority(authority: str) -> tuple[str, int | None]:
+    """The host, in lower case and without brackets, and the port if there is one.
+
+    Raises ValueError, without repeating what it may hold of a credential.
+    """
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None or not (is_ipv6(parts[1]) if parts[1] else is_host(parts[2])):
+        raise ValueError("its host is missing or not one")
+    if parts[3] is not None and not 1 <= int(parts[3]) <= 65535:
+        raise ValueError("its port is not one of 1 to 65535")
+    return (parts[1] or parts[2]).lower(), int(parts[3]) if parts[3] else None
 
 
 def is_host(host: str) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.errors import ProxyError
 from proxy.event import Usage
+from proxy.via import Via
 
 Raw = msgspec.Raw
 
@@ -110,6 +111,8 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     port: int
     socket: str | None = None
     """The path of the unix socket that connections go to instead."""
+    via: Via | None = None
+    """The HTTP proxy that connections go through."""
 
     def __str__(self) -> str:
         return f"unix:{self.socket}" if self.socket is not None else f"{self.host}:{self.port}"
@@ -123,6 +126,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     idle: float
     send: float
     total: float
+    connection_age: float = 0.0
+    """How long a connection is kept for further requests."""
 
 
 class FinalRequest(msgspec.Struct):

@@ -266,6 +266,7 @@ class Explainer:
         error: Failure | None = None,
     ) -> Asked:
         seconds = msgspec.structs.asdict(target.timeouts)
+        del seconds["connection_age"]  # no exchange ends by it
         # An exchange ends as a whole: the first target's says when.
         seconds["total"] = route.targets[0].timeouts.total
         return Asked(

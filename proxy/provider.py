@@ -9,11 +9,12 @@ import msgspec
 
 from proxy.dialect import Dialect
 from proxy.errors import Unsupported
-from proxy.exchange import FinalRequest, ParsedRequest, Raw, RawRequest, Timeouts
+from proxy.exchange import FinalRequest, Origin, ParsedRequest, Raw, RawRequest, Timeouts
 from proxy.headers import TRANSLATED, Forwarding
 from proxy.preset import Endpoint, Preset
 from proxy.token import Token
 from proxy.url import Address, Url
+from proxy.via import Via
 
 MAX_HEADS = 1024
 """Heads that are kept ready for a provider."""
@@ -73,6 +74,7 @@ class Provider:
         "timeouts",
         "token",
         "url",
+        "via",
     )
 
     def __init__(
@@ -85,8 +87,12 @@ class Provider:
         token: Token | None,
         forward_headers: tuple[str, ...] = (),
         timeouts: Timeouts,
+        via: Via | None = None,
     ) -> None:
-        """`preset` is what the section made of its own; `dialects` are those that it names."""
+        """`preset` is what the section made of its own; `dialects` are those that it names.
+
+        `via` is the HTTP proxy that it is asked through.
+        """
         self.name = name
         self.url = url
         self.token = token
@@ -108,6 +114,7 @@ class Provider:
         self._forwarding = Forwarding(forward_headers)
         self._translated = Forwarding(forward_headers, TRANSLATED)
         self._heads: dict[tuple[str, str, Address], bytes] = {}
+        self.via = via
 
     def __repr__(self) -> str:
         return f"<Provider {self.name}>"
@@ -161,7 +168,7 @@ class Provider:
             fields = request.forwarded[memo] = self._fields(request, translated=translated)
         return FinalRequest(
             method=request.method,
-            origin=address.origin,
+            origin=address.origin if self.via is None else self._proxied(address.origin),
             head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=len(body),
@@ -198,12 +205,15 @@ class Provider:
         fields = self._forwarding.block(request.raw_headers, connection, also=_PASSED)
         return FinalRequest(
             method=request.method,
-            origin=address.origin,
+            origin=address.origin if self.via is None else self._proxied(address.origin),
             head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=request.length,
             timeouts=timeouts,
         )
+
+    def _proxied(self, origin: Origin) -> Origin:
+        return msgspec.structs.replace(origin, via=self.via)
 
     def _auth_line(self, token: Token | None, request: RawRequest) -> bytes:
         if token is None:

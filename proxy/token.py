@@ -121,3 +121,29 @@ class Token(Component):
 
     def release(self, token: "Token") -> None:
         """What `token` was picked for is over; called once for each pick, after `report`."""
+
+
+class Reference(Token):
+    """A token that is one value, so that it can stand wherever a secret is wanted."""
+
+    @abstractmethod
+    def reveal(self) -> str:
+        """The value, for the one place that needs it; never waits.
+
+        Raises BadCredentials if there is none.
+        """
+
+    def credential(self, request: RawRequest) -> str:
+        return self.reveal()
+
+
+class Plain(Reference):
+    """What is no secret, where one could stand: it is written as it is."""
+
+    value: str
+
+    def __str__(self) -> str:
+        return self.value
+
+    def reveal(self) -> str:
+        return self.value

@@ -11,6 +11,7 @@ and aiohttp is pinned to the minor version they were tested with):
 |---|---|
 | ``TCPConnector.connect(req, traces, timeout)`` | a Connection, its protocol's transport open |
 | ``ClientRequest(method, url, loop=…, ssl=…)`` | describes where to connect; nothing is sent |
+| ``ClientRequest(…, proxy=…, proxy_headers=…)`` | through which HTTP proxy; to HTTPS by CONNECT |
 | ``Connection.protocol``, ``.close()`` | the ResponseHandler; the connector forgets about it |
 | ``ResponseHandler.transport`` | closed with it, unless it is None |
 | ``ResponseHandler._tail`` | bytes that came before anything was asked |
@@ -19,21 +20,26 @@ and aiohttp is pinned to the minor version they were tested with):
 import asyncio
 import os
 import socket
+from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable
+from random import uniform
 
 import aiohttp
+import msgspec
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from prometheus_async import aio
 from prometheus_async.types import Observer
 from yarl import URL
 
-from proxy.errors import ConnectFailed, ProviderBroke
-from proxy.exchange import Exchange, FinalRequest, Origin
+from proxy.errors import BadCredentials, ConnectFailed, ProviderBroke
+from proxy.exchange import Exchange, FinalRequest, Origin, Timeouts
+from proxy.headers import line
 from proxy.timers import Sweep
 from proxy.units import clock
 from proxy.upstream import UpstreamConnection
+from proxy.via import Via
 
 IDLE_SECONDS = 60.0
 """How long an idle connection is kept: below the idle timeout of the providers we know of."""
@@ -65,13 +71,16 @@ class Transport:
         once by a fresh one.
         Raises ConnectFailed, ProviderBroke, BadResponse or ProviderTimeout.
         """
+        via = final.origin.via
+        if via is not None and final.origin.scheme == "http":
+            final = _for_proxy(final, via)
         connection = self._take_idle(final.origin)
         kept = connection is not None
         while True:
             if connection is None:
                 started = clock()
                 exchange.phase = "connecting"
-                connection = await self._connect(final.origin, final.timeouts.connect)
+                connection = await self._connect(final.origin, final.timeouts)
                 exchange.phase = "waiting"
                 exchange.connecting += clock() - started
             exchange.sent_at = clock()
@@ -82,12 +91,15 @@ class Transport:
                 if not kept or connection.heard or not isinstance(final.body, bytes):
                     raise
                 connection, kept = None, False
+                continue
             except BaseException:
                 connection.drop()
                 raise
-            else:
-                exchange.head_at = connection.since
-                return connection
+            if via is not None and connection.status == 407:
+                connection.drop()
+                raise ConnectFailed(f"cannot connect to {final.origin}: the proxy answered 407")
+            exchange.head_at = connection.since
+            return connection
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose response was whole."""
@@ -95,6 +107,9 @@ class Transport:
         if kept is None:
             kept = self._idle[connection.origin] = deque()
         now = connection.idle_since = clock()
+        if now >= connection.worn_at:
+            connection.drop()
+            return
         if kept and (len(kept) >= IDLE_PER_ORIGIN or kept[0].idle_since < now - IDLE_SECONDS):
             kept.popleft().drop()
         kept.append(connection)
@@ -124,19 +139,31 @@ class Transport:
             connection.drop()
         return None
 
-    async def _connect(self, origin: Origin, limit: float) -> UpstreamConnection:
+    async def _connect(self, origin: Origin, timeouts: Timeouts) -> UpstreamConnection:
         making: Awaitable[Dialled]
         making = self._dial(origin) if origin.socket is None else _dial_socket(origin.socket)
         if self._connect_seconds is not None:
             making = aio.time(self._connect_seconds, making)
         try:
-            async with asyncio.timeout(limit or None):
-                made = await making
+            async with asyncio.timeout(timeouts.connect or None):
+                transport, early = await making
         except TimeoutError as error:
+            self._forget_address(origin)
+            limit = timeouts.connect
             raise ConnectFailed(f"no connection to {origin} within {limit:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
+            self._forget_address(origin)
             raise ConnectFailed(f"cannot connect to {origin}: {_reason(error)}") from error
-        return UpstreamConnection(self, origin, *made)
+        # Those that were made together are not to end together.
+        connection = UpstreamConnection(self, origin, transport, early)
+        if timeouts.connection_age:
+            connection.worn_at = clock() + timeouts.connection_age * uniform(0.9, 1.1)
+        return connection
+
+    def _forget_address(self, origin: Origin) -> None:
+        """What the name stood for was no good: the next attempt asks again."""
+        if self._connector is not None:
+            self._connector.clear_dns_cache(origin.host, origin.port)
 
     async def _dial(self, origin: Origin) -> Dialled:
         if self._connector is None:
@@ -147,7 +174,14 @@ class Transport:
         if dial is None:
             url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
             loop = asyncio.get_running_loop()
-            dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, ssl=True)
+            if origin.via is None:
+                dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, ssl=True)
+            else:
+                # Not kept: where the proxy is, and as whom to ask it, may change.
+                proxy, fields = _proxy(origin, origin.via)
+                dial = ClientRequest(
+                    "GET", url, loop=loop, ssl=True, proxy=proxy, proxy_headers=fields
+                )
         return _take_over(await self._connector.connect(dial, [], NO_TIMEOUT))
 
 
@@ -167,6 +201,35 @@ async def _dial_socket(path: str) -> Dialled:
     return transport, early.data
 
 
+def _proxy(origin: Origin, via: Via) -> tuple[URL, dict[str, str]]:
+    """Where the proxy to `origin` is, and the field that says as whom we ask it (RFC 7617).
+
+    Raises ConnectFailed.
+    """
+    try:
+        proxy = via.url()
+    except (ValueError, BadCredentials) as error:
+        what = "is not known" if isinstance(error, BadCredentials) else str(error)
+        raise ConnectFailed(f"cannot connect to {origin}: the proxy's URL {what}") from error
+    fields = {}
+    if proxy.user is not None:
+        userinfo = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")
+        fields["proxy-authorization"] = f"Basic {userinfo}"
+    return URL.build(scheme=proxy.scheme, host=proxy.host, port=proxy.port), fields
+
+
+def _for_proxy(final: FinalRequest, via: Via) -> FinalRequest:
+    """The request as a proxy is to get it, and not its provider (RFC 9112 3.2.2)."""
+    origin = final.origin
+    _, fields = _proxy(origin, via)
+    method, _, rest = final.head.partition(b" ")
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    host += f":{origin.port}" if origin.port != 80 else ""
+    lines = b"".join(line(name, value) for name, value in fields.items())
+    head = b"%b http://%b%b%b" % (method, host.encode("ascii"), rest, lines)
+    return msgspec.structs.replace(final, head=head)
+
+
 def _take_over(made: Connection) -> Dialled:
     """A connection's transport, and what came on it before anything was asked.
 
@@ -183,6 +246,10 @@ def _take_over(made: Connection) -> Dialled:
 
 def _reason(error: BaseException) -> str:
     """Why a connection failed, in words that hold no address twice."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy cannot be reached: {_reason(error.os_error)}"
     cause = getattr(error, "os_error", None) or error
     if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
         return os.strerror(cause.errno)

@@ -92,6 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         "origin",
         "since",
         "status",
+        "worn_at",
         "writable",
     )
 
@@ -106,6 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         """`early` came before anything was asked."""
         self.origin = origin
         self.idle_since = 0.0
+        self.worn_at = float("inf")  # it is kept for no request that comes later
         self.since = 0.0
         """When it last was heard of; while it waits for a head, when it was asked."""
         self.heard = False
@@ -369,8 +371,6 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._dropped:
             self._dropped = True
             self._transport.abort()
-
-    # Called by the sweep.
 
     def check(self, now: float) -> None:
         silent = now - self.since

@@ -7,14 +7,13 @@ from typing import cast
 
 import msgspec
 
-from proxy.authority import check_socket_path, is_host, is_ipv6
+from proxy.authority import check_socket_path, parse_authority
 from proxy.component import Component
 from proxy.exchange import Exchange, Origin, Outcome
 
 URL_HINT = '"https://HOST/PATH", "http://HOST:PORT/PATH" or "unix:/SOCKET:/PATH"'
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(.*)")
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 _SOCKET = re.compile(r"unix:([^:?#]*)(?::(/[^?#]*))?")
 _VISIBLE = re.compile(r"[!-~]+")
 _PORTS = {"http": 80, "https": 443}
@@ -101,19 +100,6 @@ def parse_address(url: str) -> Address:
         host=(host if port == _PORTS[scheme] else f"{host}:{port}").encode("ascii"),
         prefix=path.rstrip("/").encode("ascii"),
     )
-
-
-def parse_authority(authority: str) -> tuple[str, int | None]:
-    """The host, in lower case and without brackets, and the port if there is one.
-
-    Raises ValueError, without repeating what it may hold of a credential.
-    """
-    parts = _AUTHORITY.fullmatch(authority)
-    if parts is None or not (is_ipv6(parts[1]) if parts[1] else is_host(parts[2])):
-        raise ValueError(f"its host is missing or not one (expected {URL_HINT})")
-    if parts[3] is not None and not 1 <= int(parts[3]) <= 65535:
-        raise ValueError("its port is not one of 1 to 65535")
-    return (parts[1] or parts[2]).lower(), int(parts[3]) if parts[3] else None
 
 
 def _socket_address(url: str) -> Address:

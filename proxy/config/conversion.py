@@ -11,14 +11,13 @@ import msgspec
 from msgspec import UNSET
 
 from proxy.component import Component
-from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, plain
+from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, may_be_plain, plain
 from proxy.config.lines import KeyPath
 from proxy.config.section import keys
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
-from proxy.processor import Processor
 from proxy.registry import FAMILIES, find, names, suggest
-from proxy.token import Secret, Token
+from proxy.token import Plain, Reference, Secret, Token
 from proxy.units import (
     DURATION_HINT,
     SIZE_HINT,
@@ -39,6 +38,8 @@ SECRET_HINT = (
 
 _DAY = 86400.0
 _BARE_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_PLAIN = re.compile(r"[a-z0-9+]+://[^@]*")
+"""A URL that may stand where a reference to one could: it holds no password."""
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]")
 _QUOTED = re.compile(r"`([^`]+)`")
 _WORDS = {
@@ -128,18 +129,19 @@ class Conversion:
             self.problem(path, error)
             return None
 
-    def component(self, contract: Any, raw: object, path: KeyPath) -> Any:
+    def component(self, contract: Any, raw: Any, path: KeyPath) -> Any:
         """The member of `contract`'s family that `raw` names; None if it is too wrong.
 
         A table names it by its `type`. A token may be a reference, too, such as ``"env:NAME"``,
         a url one as it is, and a list of either is a pool.
         """
-        if isinstance(raw, list) and len(raw) == 1 and contract is not Processor:
+        several = isinstance(raw, list) and contract in (Token, Url)
+        if several and len(raw) == 1:
             return self.component(contract, raw[0], (*path, 0))
-        if isinstance(raw, list) and contract is not Processor:
+        if several:
             component = self._pool(contract, raw, path)
-        elif contract is Token and not isinstance(raw, dict):
-            component = self._reference(raw, path)
+        elif issubclass(contract, Token) and not isinstance(raw, dict):
+            component = self._reference(contract, raw, path)
         elif contract is Url and isinstance(raw, str):
             kind = find("urls", "static")
             component = self._made(lambda: kind(url=raw), "static", path)
@@ -191,18 +193,22 @@ class Conversion:
             self.problem((*path, "type"), error)
             return None
         if not issubclass(kind, contract):
-            self.problem((*path, "type"), f"{kind.__name__} is not a {FAMILIES[family]}")
+            what = "one value" if contract is Reference else f"a {FAMILIES[family]}"
+            self.problem((*path, "type"), f"{kind.__name__} is not {what}")
             return None
         fields = {key: value for key, value in raw.items() if key != "type"}
         component = self.table(kind, fields, path)
         return self._called(component, raw["type"], path)
 
-    def _reference(self, raw: object, path: KeyPath) -> Component | None:
+    def _reference(self, contract: type, raw: object, path: KeyPath) -> Component | None:
         if not isinstance(raw, str):
             self.problem(path, f"expected {SECRET_HINT}, found {_found(raw)}")
             return None
         name, colon, text = raw.partition(":")
-        kind = find("tokens", name) if name in names("tokens") else None
+        kind: Any = find("tokens", name) if name in names("tokens") else None
+        if kind is not None and not issubclass(kind, contract):
+            self.problem(path, f"{name} is not one value, as a secret here must be")
+            return None
         from_text: Callable[[str], Token] | None = getattr(kind, "from_text", None)
         if colon and from_text is not None:
             return self._made(lambda: from_text(text), name, path)
@@ -225,6 +231,8 @@ class Conversion:
             return UNSET
         kind = plain(annotated)
         if kind in CONTRACTS:
+            if isinstance(raw, str) and may_be_plain(annotated) and _PLAIN.fullmatch(raw):
+                return Plain(value=raw)
             component = self.component(kind, raw, path)
             return UNSET if component is None else component
         if is_struct(kind):

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from proxy.config.effective import plain_value, toml_value
-from proxy.config.kinds import is_struct, item, plain, union
+from proxy.config.kinds import is_struct, item, may_be_plain, plain, union
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.schema import schema, summary
 from proxy.config.section import keys
@@ -30,7 +30,7 @@ from proxy.config.sections import (
 from proxy.config.starter import about, example_of, starter
 from proxy.preset import Preset, presets
 from proxy.registry import find, names
-from proxy.token import Secret, Token
+from proxy.token import Reference, Secret, Token
 from proxy.units import Duration, Size
 from proxy.url import Url
 
@@ -200,6 +200,7 @@ def _words(annotated: Any) -> str:
         Size: "size",
         Secret: "string",
         Token: "secret",
+        Reference: "URL or secret" if may_be_plain(annotated) else "secret",
         Url: "URL or list of URLs",
         Any: "anything",
     }

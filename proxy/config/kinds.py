@@ -5,14 +5,19 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
-from proxy.config.section import keys
+from proxy.config.section import keys, metas
 from proxy.errors import ConfigError
 from proxy.processor import Processor
 from proxy.registry import find
-from proxy.token import Token
+from proxy.token import Reference, Token
 from proxy.url import Url
 
-CONTRACTS: dict[type, str] = {Processor: "processors", Token: "tokens", Url: "urls"}
+CONTRACTS: dict[type, str] = {
+    Processor: "processors",
+    Token: "tokens",
+    Reference: "tokens",
+    Url: "urls",
+}
 """The contracts that keys can have for a type, and the families whose members fulfil them."""
 
 
@@ -40,6 +45,11 @@ def item(kind: Any) -> Any:
 def is_struct(kind: Any) -> bool:
     """Whether a table spells it."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def may_be_plain(annotated: Any) -> bool:
+    """Whether a URL may stand there, without a password, instead of a reference to one."""
+    return any(meta.extra and meta.extra.get("plain") for meta in metas(annotated))
 
 
 def is_bare(kind: type[msgspec.Struct]) -> bool:

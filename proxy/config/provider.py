@@ -7,7 +7,7 @@ from msgspec import Meta, field
 from proxy.config.section import Count, Patterns, TimeoutOverrides
 from proxy.preset import Preset, customised, presets
 from proxy.selection import Select
-from proxy.token import Token
+from proxy.token import Reference, Token
 from proxy.url import Url
 
 
@@ -43,6 +43,15 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
             description="Its credential, as a reference: an environment variable, a file, a "
             "program; or a list of several. openai looks for OPENAI_API_KEY.",
             examples=["env:OPENAI_API_KEY"],
+        ),
+    ] = None
+    proxy: Annotated[
+        Reference | None,
+        Meta(
+            description="The HTTP proxy that it is asked through; a secret if it has a password. "
+            "None is ever taken from the environment unasked.",
+            examples=["http://proxy.internal:3128"],
+            extra={"plain": "http"},
         ),
     ] = None
     forward_headers: Annotated[

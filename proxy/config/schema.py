@@ -9,13 +9,13 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from proxy.config.effective import plain_value
-from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, plain, union
+from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, may_be_plain, plain, union
 from proxy.config.provider import ProviderConfig
 from proxy.config.section import Key, keys, metas
 from proxy.config.sections import Document
 from proxy.preset import presets
 from proxy.registry import find, names
-from proxy.token import Secret, Token
+from proxy.token import Reference, Secret, Token
 from proxy.units import Duration, Size
 from proxy.url import Url
 
@@ -83,7 +83,10 @@ def _kind(annotated: Any, *, inside: bool) -> Schema:
     """What spells a type, with what its annotation allows of it."""
     kind = plain(annotated)
     if kind in CONTRACTS:
-        return _any_of([_reference(), {"type": "object"}] if inside else _components(kind))
+        forms = [_reference(kind), {"type": "object"}] if inside else _components(kind)
+        if may_be_plain(annotated):
+            forms = [{"type": "string"}, *forms[1:]]
+        return _any_of(forms)
     if len(union(kind)) > 1:
         return _any_of([_kind(member, inside=inside) for member in union(kind)])
     if is_struct(kind):
@@ -115,20 +118,27 @@ def _kind(annotated: Any, *, inside: bool) -> Schema:
 def _components(contract: type) -> list[Schema]:
     """The members of a family, each as a table that names it, and what is shorter than that."""
     family = CONTRACTS[contract]
-    tables = [_table(find(family, name), [name], inside=True) for name in names(family)]
+    members: dict[str, Any] = {name: find(family, name) for name in names(family)}
+    tables = [
+        _table(member, [name], inside=True)
+        for name, member in members.items()
+        if issubclass(member, contract)
+    ]
     if contract is Url:
         return [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, *tables]
     if contract is Token:
-        each = _any_of([_reference(), {"type": "object"}])
-        return [_reference(), {"type": "array", "items": each}, *tables]
-    return tables
+        each = _any_of([_reference(contract), {"type": "object"}])
+        return [_reference(contract), {"type": "array", "items": each}, *tables]
+    return [_reference(contract), *tables] if contract is Reference else tables
 
 
-def _reference() -> Schema:
+def _reference(contract: type) -> Schema:
     """A token as a string."""
     spelled = []
     for name in names("tokens"):
-        kind = find("tokens", name)
+        kind: Any = find("tokens", name)
+        if not issubclass(kind, contract):
+            continue
         if hasattr(kind, "from_text"):
             spelled.append(f"{name}:")
         elif is_bare(kind):

@@ -127,6 +127,14 @@ class GlobalConfig(Section, frozen=True, kw_only=True):
         Duration, Meta(description='For a whole exchange, however lively; "0s" is none.')
     ] = parse_duration("0s")
 
+    max_connection_age: Annotated[
+        Duration,
+        Meta(
+            description="How long a connection to a provider is kept for further requests, so that "
+            'an address that its name no longer stands for is not used for ever; "0s" is for ever.'
+        ),
+    ] = parse_duration("10m")
+
     def overridden(self, by: TimeoutOverrides) -> Self:
         """These defaults with what `by`, a provider or a route, says instead."""
         changes = {name: getattr(by, name) for name in TimeoutOverrides.__struct_fields__}

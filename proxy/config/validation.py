@@ -3,6 +3,7 @@
 Problems are collected, not raised one at a time: whoever mends a file sees all of it at once.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -28,13 +29,14 @@ from proxy.config.sections import (
     TargetConfig,
 )
 from proxy.config.source import Source, quote
-from proxy.errors import ConfigError
+from proxy.errors import BadCredentials, ConfigError
 from proxy.headers import NEVER_FORWARDED
 from proxy.preset import presets
 from proxy.processor import Processor
 from proxy.registry import names, nearest, suggest
-from proxy.token import Token
+from proxy.token import Reference, Token
 from proxy.url import Url
+from proxy.via import parse_proxy
 
 # Names become response headers, metric labels and the first half of "provider/model".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -197,6 +199,8 @@ class _Validation:
                 key, colon, problem = str(error).partition(": ")
                 known = colon and key in keys(ProviderConfig)
                 into.problem((*path, key if known else "url"), problem if known else str(error))
+        if config.proxy is not None:
+            self._proxy(config.proxy, url, (*path, "proxy"))
         if token is None and preset.needs_token and not into.failed(*path, "token"):
             found = next((name for name in preset.token_env if self._environ.get(name)), None)
             if found is not None:
@@ -208,6 +212,16 @@ class _Validation:
         # What it says of several URLs, those know now.
         select = None if url is not config.url else config.select
         return msgspec.structs.replace(config, url=url, select=select, token=token)
+
+    def _proxy(self, proxy: Reference, url: Url | None, path: KeyPath) -> None:
+        if url is not None and any(each.origin.socket for each in url.addresses()):
+            self.into.problem(path, "a unix socket is not reached through a proxy")
+        try:
+            # What a program prints is known only once it has run.
+            with contextlib.suppress(BadCredentials):
+                parse_proxy(proxy.reveal())
+        except ValueError as error:
+            self.into.problem(path, error)
 
     def _selecting(self, config: ProviderConfig, raw: Any, path: KeyPath) -> Url | None:
         """Its URL, or the pool of those listed, with what it says in `select`."""

@@ -4,8 +4,7 @@ import logging
 from typing import Self
 
 from proxy.errors import BadCredentials
-from proxy.exchange import RawRequest
-from proxy.token import Secret, Token
+from proxy.token import Reference, Secret
 
 MAX_BYTES = 64 << 10
 """Of a credential: nobody's is longer, and no server takes a header that is."""
@@ -13,7 +12,7 @@ MAX_BYTES = 64 << 10
 log = logging.getLogger("proxy")
 
 
-class Held(Token):
+class Held(Reference):
     """A token that holds a credential; who is of this kind gets it, and gets it anew."""
 
     def adopt(self, fresh: Self) -> None:
@@ -29,7 +28,7 @@ class Held(Token):
         """Whether it is this one that is given now."""
         return bool(self._secret == secret)
 
-    def credential(self, request: RawRequest) -> str:
+    def reveal(self) -> str:
         try:
             return self._secret.reveal()
         except AttributeError:

@@ -554,6 +554,45 @@ async def test_a_request_says_where_to_connect_and_is_not_sent() -> None:
     await connector.close()
 
 
+@holds("``ClientRequest(…, proxy=…, proxy_headers=…)``")
+async def test_a_request_says_through_which_proxy_to_connect() -> None:
+    loop = asyncio.get_running_loop()
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+    def dial(scheme: str, via: Upstream) -> ClientRequest:
+        return ClientRequest(
+            "GET",
+            URL.build(scheme=scheme, host="nowhere.invalid", port=1234),
+            loop=loop,
+            ssl=True,
+            proxy=URL(via.url),
+            proxy_headers={"proxy-authorization": "Basic eA=="},
+        )
+
+    # To HTTP the proxy itself is connected to, and nothing is sent.
+    early = [OnAccept(), Send(b"early"), ReadRequest(), answer()]
+    async with Upstream(early) as via:
+        made = await connector.connect(dial("http", via), [], timeout)
+        assert made.protocol is not None
+        assert made.protocol.transport is not None
+        made.close()
+        assert via.requests == []
+    # To HTTPS it is asked for a tunnel, and what it answers can be told.
+    async with Upstream(answer(503)) as via:
+        with pytest.raises(aiohttp.ClientHttpProxyError) as caught:
+            await connector.connect(dial("https", via), [], timeout)
+        assert caught.value.status == 503
+        [asked] = via.requests
+        assert (asked.method, asked.target) == ("CONNECT", "nowhere.invalid:1234")
+        assert asked.header("proxy-authorization") == "Basic eA=="
+        await until(lambda: not via.open_connections)
+    with pytest.raises(aiohttp.ClientProxyConnectionError) as refused:
+        await connector.connect(dial("https", via), [], timeout)
+    assert isinstance(refused.value.os_error, OSError)
+    await connector.close()
+
+
 @holds("``Connection.protocol``, ``.close()``")
 async def test_the_connector_forgets_a_connection_that_is_closed() -> None:
     async with Upstream(answer(body=b"{}")) as upstream, connected(upstream) as (made, connector):

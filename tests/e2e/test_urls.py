@@ -1,12 +1,14 @@
-"""Where requests go: several addresses, unix sockets."""
+"""Where requests go: several addresses, unix sockets, names."""
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.selection import Rest
 from proxy.testing import (
@@ -192,3 +194,93 @@ async def test_a_client_that_leaves_closes_a_unix_socket_too(tmp_path: Path) -> 
             await upstream.received()
             client.reset()
         await upstream.closed()
+
+
+# Names.
+
+
+class Names(AbstractResolver):
+    """Tells what a test says of every name."""
+
+    def __init__(self) -> None:
+        self.host = "127.0.0.1"
+        self.asked = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        return [
+            ResolveResult(
+                hostname=host,
+                host=self.host,
+                port=port,
+                family=socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """What names stand for."""
+    made = Names()
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", lambda **_: made)
+    return made
+
+
+async def two_on_one_port(stack: AsyncExitStack) -> tuple[Upstream, Upstream, str]:
+    """Providers at 127.0.0.1 and 127.0.0.2, and the URL that a name stands for one of them in."""
+    old, new = Upstream(answer()), Upstream(answer())
+    await stack.enter_async_context(old)
+    new.host, new.port = "127.0.0.2", old.port
+    await stack.enter_async_context(new)
+    text = f'[provider.x]\ntype = "openai_compatible"\nurl = "http://name.test:{old.port}/v1"\n'
+    return old, new, text
+
+
+async def test_a_connection_is_not_kept_for_ever_and_its_name_is_asked_for_again(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.transport.DNS_SECONDS", 0.01)
+    async with AsyncExitStack() as stack:
+        old, new, text = await two_on_one_port(stack)
+        text += '[global]\nmax_connection_age = "100ms"\n'
+        url = await stack.enter_async_context(serve(text))
+        assert await ask(url) == 200
+        assert await ask(url) == 200
+        assert old.connections == 1, "it is kept for a while"
+        names.host = new.host
+        for _ in range(300):
+            assert await ask(url) == 200
+            if new.requests:
+                break
+            await asyncio.sleep(0.01)
+        assert new.requests
+        assert old.connections <= 2
+        await until(lambda: not old.open_connections)
+        assert not old.open_connections
+
+
+async def test_a_kept_connection_stays_where_it_is_until_it_is_old(names: Names) -> None:
+    async with AsyncExitStack() as stack:
+        old, new, text = await two_on_one_port(stack)
+        url = await stack.enter_async_context(serve(text))
+        assert await ask(url) == 200
+        names.host = new.host
+        assert [await ask(url) for _ in range(3)] == [200] * 3
+        assert (old.connections, new.connections, names.asked) == (1, 0, 1)
+
+
+async def test_a_name_whose_address_is_down_is_asked_for_again_at_once(names: Names) -> None:
+    async with AsyncExitStack() as stack:
+        old, new, text = await two_on_one_port(stack)
+        await old.__aexit__(None, None, None)
+        url = await stack.enter_async_context(serve(text))
+        assert await ask(url) == 502
+        names.host = new.host
+        assert await ask(url) == 200

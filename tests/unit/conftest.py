@@ -22,6 +22,7 @@ from proxy.tokens.static import Literal
 from proxy.units import clock
 from proxy.url import Url
 from proxy.urls.static import Static
+from proxy.via import Via
 
 OPENAI: tuple[Dialect, ...] = (
     OpenAIChat(),
@@ -133,6 +134,7 @@ def provider(
     stream_usage: bool = False,
     forward: tuple[str, ...] = (),
     dialects: Iterable[Dialect] = OPENAI,
+    via: Via | None = None,
     **more: Any,
 ) -> Provider:
     """A provider at http://a:8000/v1, unless it is said to be elsewhere."""
@@ -150,6 +152,7 @@ def provider(
         token=token,
         forward_headers=forward,
         timeouts=NO_TIMEOUTS,
+        via=via,
     )
 
 

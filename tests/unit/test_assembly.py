@@ -203,3 +203,25 @@ def test_a_pool_is_kept_if_all_that_is_in_it_is(
     assert after.token is not None
     sent = {after.token.pick(exchange_of()).credential(Request()) for _ in range(2)}
     assert sent == {environ.get("KEY", "sk-1"), new[-4:] if "sk" in new else "sk-2"}
+
+
+def test_a_proxy_that_stays_keeps_the_connections_through_it() -> None:
+    text = ONE.replace("[provider.a]", '[provider.a]\nproxy = "http://proxy"')
+    assert text != ONE
+    first, second = anew(text, text.replace('["x-mine"]', '["x-yours"]'))
+    _, other = anew(text, text.replace("http://proxy", "http://another"))
+    before, after = first.providers["a"], second.providers["a"]
+
+    assert before.via is not None
+    assert before.via.url().host == "proxy"
+    assert (after is before, after.via == before.via) == (False, True)
+    assert other.providers["a"].via != before.via
+    assert len(first.components) == 4
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("", 600.0), ('max_connection_age = "0s"', 0.0)])
+def test_how_long_connections_are_kept_is_said_for_all(said: str, seconds: float) -> None:
+    text = ONE.replace("[global]", f"[global]\n{said}")
+    [route] = assemble(loaded(text)).router.routes
+
+    assert route.targets[0].timeouts.connection_age == seconds

@@ -14,6 +14,7 @@ from proxy.preset import Endpoint, presets
 from proxy.provider import MAX_HEADS
 from proxy.registry import names
 from proxy.url import parse_address
+from proxy.via import Via
 from tests.unit.conftest import NO_TIMEOUTS, CountingToken, Request, key, provider
 
 
@@ -215,6 +216,17 @@ def test_a_body_that_passes_through_keeps_what_describes_it() -> None:
     )
     assert final.body is chunks
     assert final.length == 2
+
+
+def test_a_provider_may_be_asked_through_a_proxy() -> None:
+    via = Via(lambda: "http://proxy")
+    who = provider(via=via)
+    for final in (
+        who.final(Request(), ADDRESS, None, NO_TIMEOUTS, b"", PATH),
+        who.passed(Request(), ADDRESS, None, NO_TIMEOUTS, b""),
+    ):
+        assert final.origin == msgspec.structs.replace(ADDRESS.origin, via=via)
+        assert final.origin != ADDRESS.origin
 
 
 def test_a_provider_is_shown_by_its_name_alone() -> None:

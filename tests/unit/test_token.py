@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.token import Secret
+from proxy.component import overrides
+from proxy.exchange import Outcome, RawRequest
+from proxy.token import Plain, Secret, Token
+from tests.unit.conftest import Request, exchange_of
 
 CANARY = "canary-5f3a"
 
@@ -88,3 +91,28 @@ def test_secrets_are_equal_by_value() -> None:
     assert hash(Secret("a")) == hash(Secret("a"))
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
+
+
+class Sent(Token):
+    """A token of its own kind."""
+
+    def credential(self, request: RawRequest) -> str:
+        return "sk-1"
+
+
+def test_a_token_is_itself_what_it_picks_and_hears_of_nothing_it_does_not_ask_for() -> None:
+    token = Sent()
+    assert token.pick(exchange_of()) is token
+    token.report(token, Outcome(status=401))
+    token.release(token)
+    assert (token.ours, token.auth, token.signs) == (True, None, False)
+    assert not overrides(token, "report")
+    assert not overrides(token, "release")
+
+
+def test_what_is_no_secret_is_written_as_it_is() -> None:
+    plain = Plain(value="http://proxy:3128")
+
+    assert str(plain) == plain.reveal() == plain.credential(Request()) == "http://proxy:3128"
+    assert plain.like(Plain(value="http://proxy:3128"))
+    assert not plain.like(Plain(value="http://other:3128"))

@@ -3,8 +3,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta
 
-from proxy.config.kinds import is_struct, item, plain, struct_of, union
+from proxy.config.kinds import is_bare, is_struct, item, may_be_plain, plain, struct_of, union
 from proxy.config.provider import MockConfig, ProviderConfig
+from proxy.config.section import keys
 from proxy.config.sections import ServerConfig, TargetConfig
 from proxy.processor import Processor
 from proxy.processors.parameters import Parameters
@@ -80,3 +81,14 @@ def test_a_struct_is_a_class_of_its_own() -> None:
 )
 def test_the_struct_of_a_table_may_depend_on_its_type(kind: Any, raw: object, struct: Any) -> None:
     assert struct_of(kind, raw) is struct
+
+
+def test_a_url_may_stand_in_a_references_place_where_that_is_said() -> None:
+    assert may_be_plain(keys(ProviderConfig)["proxy"].type)
+    assert not may_be_plain(keys(ProviderConfig)["token"].type)
+    assert not may_be_plain(str)
+
+
+def test_a_component_that_needs_no_key_is_spelled_by_its_name() -> None:
+    assert is_bare(Parameters)
+    assert not is_bare(Env)

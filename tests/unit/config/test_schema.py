@@ -147,6 +147,10 @@ MOCK = '[provider.mock]\ntype = "mock"\n'
         '[provider.x]\ntype = "openai"\ntoken = ["literal:x", { type = "literal", value = "y" }]',
         '[provider.x]\ntype = "openai"\n[provider.x.token]\ntype = "pool"\n'
         'tokens = ["literal:x", "literal:y"]\nselect = "ordered"',
+        '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = "http://proxy:3128"',
+        '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = "literal:http://me:x@proxy"',
+        '[provider.x]\ntype = "vllm"\nurl = "http://x"\n[provider.x.proxy]\ntype = "literal"\n'
+        'value = "http://proxy"',
         '[provider.x]\ntype = "openai"\n[provider.x.token]\ntype = "exec"\ncommand = ["sh"]\n'
         'expires = "15m"\ntimeout = "1s"',
         MOCK + '[[route]]\ntargets = "mock"\nmodels = "a"\npath = "/v1/*"\nusage = "never"',
@@ -184,6 +188,8 @@ def test_what_is_accepted_is_valid(text: str) -> None:
         '[provider.x]\ntype = "openai"\ntoken = { type = "env" }',
         '[provider.x]\ntype = "openai"\ntoken = ["canary", "literal:x"]',
         '[provider.x]\ntype = "vllm"\nurl = 5',
+        '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = 5',
+        '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = { type = "pool", tokens = [] }',
         '[provider.x]\ntype = "vllm"\nurl = ["http://x", 5]',
         '[provider.x]\ntype = "vllm"\nurl = { type = "pool", urls = [] }',
         '[provider.x]\ntype = "vllm"\nurl = { type = "pool", urls = ["http://x"], select = "x" }',

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.conversion import SECRET_HINT
+from proxy.config.effective import as_tree
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import keys
 from proxy.config.sections import (
@@ -29,6 +30,7 @@ from tests.unit.conftest import Request
 
 ENVIRON = {"OPENAI_API_KEY": "canary-env", "TOKEN": "canary-token"}
 MOCK = '[provider.mock]\ntype = "mock"\n'
+VLLM = '[provider.x]\ntype = "vllm"\nurl = "http://x/v1"\n'
 
 
 def settings_of(text: str) -> Settings:
@@ -43,6 +45,33 @@ def problems_of(text: str, **environ: str) -> list[str]:
     with pytest.raises(ConfigError) as raised:
         validate(parse(text, "c.toml"), environ)
     return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("spelled", "url"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("env:PROXY", "http://me:canary@proxy"),
+        ("literal:https://me:canary@proxy", "https://me:canary@proxy"),
+    ],
+)
+def test_a_proxy_is_a_url_or_where_it_has_a_password_a_secret(spelled: str, url: str) -> None:
+    environ = ENVIRON | {"PROXY": "http://me:canary@proxy"}
+    settings, _ = validate(parse(VLLM + f'proxy = "{spelled}"', "c.toml"), environ)
+    x = settings.provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.proxy is not None
+    assert x.proxy.reveal() == url
+    shown = as_tree(settings)["provider"]["x"]["proxy"]
+    assert shown == ("literal:********" if "literal" in spelled else spelled)
+
+
+def test_a_proxy_that_a_program_tells_is_not_known_yet() -> None:
+    x = settings_of(VLLM + 'proxy = "exec:sh -c x"').provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.proxy is not None
 
 
 def test_a_list_of_urls_or_of_tokens_is_a_pool() -> None:
@@ -346,6 +375,30 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
             '[provider.x]\ntype = "vllm"\nurl = { type = "static", url = "http://a" }\n'
             'select = "hash"',
             "c.toml:4: [provider.x.select]: belongs into the table of `url` (url = { type = …, ",
+        ),
+        (
+            VLLM + 'proxy = "http://me:canary@proxy"',
+            f"c.toml:4: [provider.x.proxy]: a secret is not written out (expected {SECRET_HINT})",
+        ),
+        (
+            VLLM + 'proxy = "literal:http://me:canary@proxy:x"',
+            "c.toml:4: [provider.x.proxy]: its host is missing or not one",
+        ),
+        (
+            VLLM + 'proxy = "socks5://proxy"',
+            "c.toml:4: [provider.x.proxy]: is not the URL of an HTTP proxy (expected ",
+        ),
+        (
+            VLLM + 'proxy = ["http://a", "http://b"]',
+            f"c.toml:4: [provider.x.proxy]: expected {SECRET_HINT}, found a list",
+        ),
+        (
+            VLLM + 'proxy = { type = "pool", tokens = ["literal:a"] }',
+            "c.toml:4: [provider.x.proxy.type]: Pool is not one value",
+        ),
+        (
+            '[provider.x]\ntype = "vllm"\nurl = ["http://a", "unix:/x"]\nproxy = "http://b"',
+            "c.toml:4: [provider.x.proxy]: a unix socket is not reached through a proxy",
         ),
         (
             '[provider.x]\ntype = "openai"',

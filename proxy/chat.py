@@ -6,7 +6,7 @@ it is from (`origin`): the same one can say it again, every other refuses it or 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 
@@ -139,7 +139,10 @@ class Tool(msgspec.Struct, kw_only=True):
 
 
 class ToolChoice(msgspec.Struct):
-    """Whether the model must call: at will, never, some tool, or one of `names`."""
+    """Whether the model must call: at will, never, some tool, or one of `names`.
+
+    Where `names` stand with `auto`, it may call these only.
+    """
 
     mode: Literal["auto", "none", "required", "named"]
     names: list[str] = []
@@ -178,6 +181,9 @@ class Chat(msgspec.Struct, kw_only=True):
     tools: list[Tool] = []
     tool_choice: ToolChoice | None = None
     parallel_tools: bool | None = None
+    legacy_functions: bool = False
+    """The client spelled its tools as `functions` (OpenAI's Chat of old), so it knows one call
+    at a time, and none by an id."""
     format: Format | None = None
     reasoning: Reasoning | None = None
     max_tokens: int | None = None
@@ -248,7 +254,7 @@ class Omissions:
         if name not in self.names:
             self.names.append(name)
 
-    def refuse(self, what: str, *, param: str | None = None) -> None:
+    def refuse(self, what: str, *, param: str | None = None) -> NoReturn:
         """Raise Unsupported: `what` cannot be carried."""
         raise Unsupported(f"{what} cannot be carried to a provider of {self.dialect}", param=param)
 
@@ -262,6 +268,11 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of a request that names none, where the dialect must."""
     system_role: str = "system"
     """The role of system messages in OpenAI's Chat: `system` or `developer`."""
+    cache_marks: Literal["", "cache_control", "prompt_cache_breakpoint"] = ""
+    """How OpenAI's Chat spells cache marks there; "" is not at all."""
+    reasoning_field: str = ""
+    """In which field an assistant's reasoning is given back in OpenAI's Chat, such as
+    `reasoning_content`; "" is not at all."""
     refuses: tuple[str, ...] = ()
     """Hints (by the names of :class:`Chat`) that the provider refuses: they are left out."""
 

@@ -10,6 +10,7 @@ together: text after text is one text, whatever block of the provider's it stood
 ends at its `Signature`; calls are told apart by their `index`, and may interleave.
 """
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -188,3 +189,9 @@ class Other(Event):
 
     frame: bytes
     origin: str
+
+
+def call_id(response: str, choice: int, index: int) -> str:
+    """An id for a call to which its provider gave none: another in each response."""
+    seed = f"{response}/{choice}/{index}".encode()
+    return "call_" + hashlib.blake2b(seed, digest_size=12).hexdigest()

@@ -138,6 +138,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=_MAX_COUNT)]
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count = 0
     reasoning_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
 
 
 _NO_DETAILS = _Details()
@@ -154,6 +155,11 @@ class _Spelled(msgspec.Struct, gc=False):
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    total_tokens: _Count | None = None
+    # Where others than OpenAI say it: DeepSeek, then Moonshot and Together, then Copilot.
+    prompt_cache_hit_tokens: _Count = 0
+    cached_tokens: _Count = 0
+    reasoning_tokens: _Count = 0
 
 
 _spelled = msgspec.json.Decoder(_Spelled)
@@ -172,8 +178,13 @@ def decode_usage(raw: bytes) -> Usage | None:
         return None
     input_details = found.prompt_tokens_details or found.input_tokens_details or _NO_DETAILS
     output_details = found.completion_tokens_details or found.output_tokens_details or _NO_DETAILS
-    return Usage(
-        inputs or 0, outputs or 0, input_details.cached_tokens, output_details.reasoning_tokens
+    return _usage(
+        inputs or 0,
+        outputs or 0,
+        input_details.cached_tokens or found.prompt_cache_hit_tokens or found.cached_tokens,
+        output_details.reasoning_tokens or found.reasoning_tokens,
+        input_details.cache_write_tokens,
+        found.total_tokens or 0,
     )
 
 
@@ -188,15 +199,34 @@ def _decode_leniently(raw: bytes) -> Usage | None:
 
 def read_usage(found: dict[str, Any]) -> Usage:
     """Usage as OpenAI spells it, in Chat (`prompt_tokens`) or Responses (`input_tokens`) words."""
-    get = found.get
-    inputs = get("prompt_tokens_details") or get("input_tokens_details")
-    outputs = get("completion_tokens_details") or get("output_tokens_details")
-    return Usage(
-        _count(get("prompt_tokens")) or _count(get("input_tokens")),
-        _count(get("completion_tokens")) or _count(get("output_tokens")),
-        _count(inputs.get("cached_tokens")) if isinstance(inputs, dict) else 0,
-        _count(outputs.get("reasoning_tokens")) if isinstance(outputs, dict) else 0,
+    inputs = _members(found, "prompt_tokens_details", "input_tokens_details")
+    outputs = _members(found, "completion_tokens_details", "output_tokens_details")
+    return _usage(
+        _counted(found, "prompt_tokens", "input_tokens"),
+        _counted(found, "completion_tokens", "output_tokens"),
+        _counted(inputs, "cached_tokens")
+        or _counted(found, "prompt_cache_hit_tokens", "cached_tokens"),
+        _counted(outputs, "reasoning_tokens") or _counted(found, "reasoning_tokens"),
+        _counted(inputs, "cache_write_tokens"),
+        _counted(found, "total_tokens"),
     )
+
+
+def _usage(
+    inputs: int, outputs: int, cached: int, reasoning: int, written: int, total: int
+) -> Usage:
+    if reasoning and total == inputs + outputs + reasoning:
+        # xAI counts reasoning beside the output, everybody else within it.
+        outputs += reasoning
+    return Usage(inputs, outputs, cached, reasoning, written)
+
+
+def _members(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    return next((found[name] for name in names if isinstance(found.get(name), dict)), {})
+
+
+def _counted(found: dict[str, Any], *names: str) -> int:
+    return next((count for name in names if (count := _count(found.get(name)))), 0)
 
 
 def _count(value: Any) -> int:

@@ -257,7 +257,11 @@ def used(case: Recorded) -> tuple[int, int] | None:
     if not found.keys() & COUNTS:
         return None
     inputs = found.get("prompt_tokens") or found.get("input_tokens") or 0
-    return inputs, found.get("completion_tokens") or found.get("output_tokens") or 0
+    outputs = found.get("completion_tokens") or found.get("output_tokens") or 0
+    thought = (found.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    # One provider counts its reasoning beside its output, and its total is the sum of all three.
+    beside = found.get("total_tokens") == inputs + outputs + thought
+    return inputs, outputs + (thought if beside else 0)
 
 
 def assert_passed_on(case: Recorded, passage: Passage, expected: bytes) -> None:

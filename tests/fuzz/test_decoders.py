@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from proxy.chat import Chat, Omissions, Rendering
 from proxy.config.source import parse
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
@@ -41,6 +42,26 @@ _STREAMS = [
     b'event: response.completed\rdata: {"response":{"usage":{"input_tokens":1}}}\r\rdata: x\r\r',
     b'data: {"error":{"message":"no","type":"server_error"}}\n\n',
 ]
+_CHATS = [
+    b'data: {"id":"r","choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":'
+    b'"f","arguments":"{"}}]}}]}\n\ndata: {"choices":[{"delta":{"reasoning_details":[{"signature":'
+    b'"s"}]},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[{"index":1,"delta":{"content":[{"thinking":[{"text":"h"}]}]},"logprobs":'
+    b'{"content":[{"token":"a","logprob":-1}]}}],"x_groq":{"usage":{"prompt_tokens":1}}}\n\n',
+]
+_CHAT_ANSWERS = [
+    b'{"choices":[{"message":{"content":"a","annotations":[{"url_citation":{"url":"u"}}],"images":'
+    b'[{"image_url":{"url":"data:image/png;base64,A"}}]},"finish_reason":"length"}]}',
+]
+_CHAT_REQUESTS = [
+    b'{"model":"m","messages":[{"role":"system","content":"a"},{"role":"user","content":[{"type":'
+    b'"text","text":"b"},{"type":"image_url","image_url":{"url":"data:image/png;base64,A"}}]}],'
+    b'"tools":[{"type":"function","function":{"name":"f"}}],"stop":["a"]}',
+    b'{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f",'
+    b'"arguments":""}}],"reasoning_details":[{"signature":"~gemini~s"}]},{"role":"tool",'
+    b'"tool_call_id":"c","content":"x"}],"response_format":{"type":"json_object"}}',
+]
+_ASK = Chat(model="m", messages=[])
 _REQUESTS = [
     b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}',
     b'{"messages":[{"role":"user","content":"\\ud83d\\ude00 \xc3\xa9"}],"model":"x","n":1e3}',
@@ -94,6 +115,24 @@ def _request(data: bytes) -> None:
     request.body()
 
 
+def _chat(data: bytes) -> None:
+    decoder = OpenAIChat().decoder()
+    middle = len(data) // 2
+    events = [*decoder.feed(data[:middle]), *decoder.feed(data[middle:]), *decoder.close()]
+    OpenAIChat().encoder(_ASK).feed(events)
+
+
+def _chat_answer(data: bytes) -> None:
+    OpenAIChat().encode(_ASK, OpenAIChat().decode(data))
+
+
+def _chat_request(data: bytes) -> None:
+    dialect = OpenAIChat()
+    chat = dialect.read(dialect.parse(data))
+    omissions = Omissions("fuzz", reject=False)
+    dialect.render(chat, Rendering(model="m", omissions=omissions))
+
+
 def _refusal(data: bytes) -> None:
     for dialect in (OpenAIChat(), OpenAIResponses()):
         dialect.refusal(400, data)
@@ -106,6 +145,9 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "server-sent events": (_sse, _STREAMS),
     "usage": (_usage, _STREAMS),
     "request": (_request, _REQUESTS),
+    "chat stream": (_chat, _STREAMS + _CHATS),
+    "chat answer": (_chat_answer, _CHAT_ANSWERS),
+    "chat request": (_chat_request, _CHAT_REQUESTS),
     "refusal": (_refusal, _ERRORS + _STREAMS),
     "configuration": (lambda data: parse(data.decode("utf-8", "replace"), "fuzz"), _TOML),
 }

@@ -40,6 +40,30 @@ BOTH = Usage(input_tokens=11, output_tokens=7, cached_tokens=5, reasoning_tokens
         ({"prompt_tokens": 4.5, "completion_tokens": "7"}, Usage()),
         ({"prompt_tokens": -4, "completion_tokens": True}, Usage()),
         ({"prompt_tokens": 10**400, "completion_tokens": 1}, Usage(output_tokens=1)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 4}},
+            Usage(9, cache_write_tokens=4),
+        ),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(9, cached_tokens=4)),
+        ({"prompt_tokens": 9, "cached_tokens": 4}, Usage(9, cached_tokens=4)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "reasoning_tokens": 4},
+            Usage(9, 5, reasoning_tokens=4),
+        ),
+        # As xAI counts, and as everybody else does.
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 17, "reasoning_tokens": 3},
+            Usage(9, 8, reasoning_tokens=3),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "reasoning_tokens": 3},
+            Usage(9, 5, reasoning_tokens=3),
+        ),
+        # One member is not what it should be, and all others count.
+        (
+            {"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "total_tokens": "9"},
+            Usage(9, cached_tokens=4),
+        ),
     ],
 )
 def test_what_usage_objects_spell(spelled: dict[str, Any], usage: Usage) -> None:

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from proxy.dialect import Dialect, Watch
+from proxy.dialects._openai import errors
+from proxy.dialects._openai.errors import ErrorObject
 from proxy.dialects._refusals import WORDS, plain, refused
-from proxy.errors import BadRequest, ProviderBroke, ProxyError
+from proxy.errors import BadRequest, ProxyError
 from proxy.exchange import ParsedRequest, Raw
 from proxy.framing.envelope import parse_envelope
 from proxy.framing.sse import parse_frame
@@ -30,28 +32,15 @@ _TYPES = {
 _CODES = {"client.too_long": "context_length_exceeded", "policy.blocked": "content_filter"}
 
 
-class _ErrorObject(msgspec.Struct):
-    message: Any = None
-    type: Any = None
-    code: Any = None
-
-
 class _ErrorBody(msgspec.Struct):
-    error: _ErrorObject | str | None = None
+    error: ErrorObject | str | None = None
     message: Any = None
     detail: Any = None
-
-
-class _ErrorEvent(msgspec.Struct):
-    error: _ErrorObject | str | None = None
-    type: Any = None
-    message: Any = None
 
 
 _NULL = Raw(b"null")
 _options = msgspec.json.Decoder(dict[str, Raw] | None)
 _error_body = msgspec.json.Decoder(_ErrorBody)
-_error_event = msgspec.json.Decoder(_ErrorEvent)
 
 
 class OpenAI(Dialect):
@@ -89,13 +78,9 @@ class OpenAI(Dialect):
         # Only the last frame counts, and the blank lines of the ones before it are in the chunk.
         frame = chunk.rstrip().replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]
         try:
-            event = _error_event.decode(parse_frame(frame).data)
+            return errors.of_event(parse_frame(frame).data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        if not event.error and event.type != "error":
-            return None
-        message = event.error.message if isinstance(event.error, _ErrorObject) else event.error
-        return ProviderBroke(str(message or event.message or "an error event in the stream"))
 
     def error(self, error: ProxyError) -> bytes:
         return msgspec.json.encode({"error": _object(error)})
@@ -120,6 +105,6 @@ def _read_error(body: bytes) -> tuple[str, str, bool]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return plain(body), "", False
     error = found.error
-    if isinstance(error, _ErrorObject):
+    if isinstance(error, ErrorObject):
         return str(error.message or "")[:WORDS], str(error.code or ""), True
     return str(error or found.message or found.detail or "")[:WORDS], "", True

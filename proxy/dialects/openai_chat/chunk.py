@@ -1,0 +1,150 @@
+"""What is read of a chunk, or of a whole answer, of OpenAI's Chat; the rest is passed over."""
+
+import msgspec
+
+from proxy.dialects.openai_chat.wire import Detail
+from proxy.event import Logprob
+from proxy.exchange import Raw
+
+NULL = Raw(b"null")
+NOTHING = Raw()
+"""A field that is not there."""
+
+
+class Thought(msgspec.Struct, gc=False):
+    text: str | None = None
+
+
+class Piece(msgspec.Struct, gc=False):
+    """A part of content that is a list (Mistral's)."""
+
+    type: str = "text"
+    text: str | None = None
+    thinking: str | list[Thought] | None = None
+
+
+class Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | dict[str, Raw] | None = None
+
+
+class Custom(msgspec.Struct, gc=False):
+    name: str | None = None
+    input: str | None = None
+
+
+class Google(msgspec.Struct, gc=False):
+    thought_signature: str | None = None
+
+
+class Extra(msgspec.Struct, gc=False):
+    google: Google | None = None
+
+
+class CallDelta(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+    custom: Custom | None = None
+    extra_content: Extra | None = None
+
+
+class URL(msgspec.Struct, gc=False):
+    url: str = ""
+
+
+class Image(msgspec.Struct, gc=False):
+    image_url: URL | None = None
+
+
+class Audio(msgspec.Struct, gc=False):
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+    expires_at: int | float | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    content: str | list[Piece] | dict[str, Raw] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    reasoning_details: list[Detail] | None = None
+    refusal: str | None = None
+    tool_calls: list[CallDelta] | None = None
+    function_call: Function | None = None
+    annotations: list[Raw] | None = None
+    images: list[Image] | None = None
+    audio: Audio | None = None
+
+
+class Token(msgspec.Struct, gc=False):
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+    top_logprobs: "list[Token] | None" = None
+
+    def neutral(self) -> Logprob:
+        """As an event has it."""
+        top = [token.neutral() for token in self.top_logprobs or ()]
+        return Logprob(self.token, self.logprob, self.bytes, top)
+
+
+class Tokens(msgspec.Struct, gc=False):
+    content: list[Token] | None = None
+    refusal: list[Token] | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: Delta | None = None
+    message: Delta | None = None
+    finish_reason: str | None = None
+    logprobs: Tokens | None = None
+    native_finish_reason: str | None = None
+    stop_reason: str | int | None = None
+    usage: Raw = NOTHING
+
+
+class Groq(msgspec.Struct, gc=False):
+    usage: Raw = NOTHING
+
+
+class Result(msgspec.Struct, gc=False):
+    url: str = ""
+    title: str | None = None
+
+
+class Chunk(msgspec.Struct, gc=False):
+    choices: list[Choice] | None = None
+    usage: Raw = NOTHING
+    x_groq: Groq | None = None
+    error: Raw = NOTHING
+    citations: list[str] | None = None
+    search_results: list[Result] | None = None
+
+
+class FirstChunk(Chunk, gc=False):
+    """A chunk that may begin a response: later ones only repeat what is read here."""
+
+    id: str | None = None
+    model: str | None = None
+    created: int | float | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+
+
+class URLCitation(msgspec.Struct, gc=False):
+    url: str = ""
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(msgspec.Struct, gc=False):
+    type: str = ""
+    url_citation: URLCitation | None = None
+
+
+decode_chunk = msgspec.json.Decoder(Chunk)
+decode_first = msgspec.json.Decoder(FirstChunk)
+decode_annotation = msgspec.json.Decoder(Annotation)

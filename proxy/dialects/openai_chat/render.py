@@ -1,0 +1,127 @@
+"""A chat as a request of OpenAI's Chat."""
+
+from typing import Any
+
+import msgspec
+
+from proxy.chat import Chat, Format, Omissions, Quirks, Rendering, Tool, ToolChoice, omit_foreign
+from proxy.dialects._openai.family import family_extra
+from proxy.dialects.openai_chat.turns import MessageWriter
+from proxy.dialects.openai_chat.wire import NAME
+from proxy.effort import effort_of
+from proxy.exchange import Raw
+
+_HINTS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "logit_bias": "logit_bias",
+    "logprobs": "logprobs",
+    "top_logprobs": "top_logprobs",
+    "user": "user",
+    "metadata": "metadata",
+    "cache_key": "prompt_cache_key",
+}
+"""Hints of a chat that need no translation, and what they are called here."""
+_TIERS = {
+    **{tier: tier for tier in ("auto", "default", "flex", "scale", "priority", "fast")},
+    "standard": "default",
+    "standard_only": "default",
+}
+_fields = msgspec.json.Decoder(dict[str, Raw])
+
+
+def render(chat: Chat, rendering: Rendering) -> bytes:
+    """A request's body. Raises Unsupported for what it cannot say."""
+    omissions, quirks = rendering.omissions, rendering.quirks
+    extra, others = family_extra(chat, NAME)
+    omit_foreign(others, NAME, omissions)
+    messages = MessageWriter(chat, omissions, quirks)
+    body: dict[str, Any] = {"model": rendering.model, "messages": messages.write()}
+    if chat.stream:
+        body["stream"] = True
+        if rendering.usage:
+            body["stream_options"] = {"include_usage": True}
+    if chat.tools:
+        body["tools"] = [_tool(tool, messages.mark(tool.cache)) for tool in chat.tools]
+        if chat.tool_choice is not None:
+            body["tool_choice"] = _tool_choice(chat.tool_choice, chat.tools)
+    if chat.format is not None:
+        body["response_format"] = _format(chat.format)
+    body |= _hints(chat, omissions, quirks)
+    for name, value in extra.items():
+        own = body.get(name)
+        body[name] = own | _fields.decode(value) if isinstance(own, dict) else value
+    return msgspec.json.encode(body)
+
+
+def _hints(chat: Chat, omissions: Omissions, quirks: Quirks) -> dict[str, Any]:
+    wanted: dict[str, tuple[str, Any]] = {
+        name: (field, getattr(chat, name)) for name, field in _HINTS.items()
+    }
+    wanted["max_tokens"] = (quirks.max_tokens_field, chat.max_tokens)
+    wanted["stop"] = ("stop", chat.stop or None)
+    wanted["n"] = ("n", chat.n if chat.n > 1 else None)
+    if chat.tools:
+        wanted["parallel_tools"] = ("parallel_tool_calls", chat.parallel_tools)
+    if chat.reasoning is not None:
+        effort, budget = chat.reasoning.effort, chat.reasoning.budget
+        if effort is None and budget is not None:
+            effort = effort_of(budget)
+        wanted["reasoning"] = ("reasoning_effort", effort)
+    if chat.service_tier is not None:
+        tier = chat.service_tier if chat.origin == NAME else _TIERS.get(chat.service_tier)
+        if tier is None:
+            omissions.hint("service_tier")
+        wanted["service_tier"] = ("service_tier", tier)
+    body = {}
+    for name, (field, value) in wanted.items():
+        if value is None:
+            continue
+        if name in quirks.refuses:
+            omissions.hint(name)
+        else:
+            body[field] = value
+    return body
+
+
+def _tool(tool: Tool, mark: dict[str, Any]) -> Raw | dict[str, Any]:
+    if tool.native is not None:
+        return tool.native
+    inner: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        inner["description"] = tool.description
+    if tool.schema is not None:
+        inner["format" if tool.custom else "parameters"] = tool.schema
+    if tool.strict is not None:
+        inner["strict"] = tool.strict
+    kind = "custom" if tool.custom else "function"
+    return {"type": kind, kind: inner | tool.extra, **mark}
+
+
+def _tool_choice(choice: ToolChoice, tools: list[Tool]) -> str | dict[str, Any]:
+    custom = {tool.name for tool in tools if tool.custom}
+    named = []
+    for name in choice.names:
+        kind = "custom" if name in custom else "function"
+        named.append({"type": kind, kind: {"name": name}})
+    if choice.mode == "named" and len(named) == 1:
+        return named[0]
+    if named:
+        mode = "required" if choice.mode == "named" else choice.mode
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+    return choice.mode
+
+
+def _format(wanted: Format) -> dict[str, Any]:
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": wanted.schema}
+    if wanted.description is not None:
+        schema["description"] = wanted.description
+    if wanted.strict is not None:
+        schema["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": schema}

@@ -1,0 +1,88 @@
+"""What an answer of OpenAI's Chat says besides text, whether it is streamed or whole."""
+
+import time
+import uuid
+from typing import Any
+
+import msgspec
+
+from proxy.chat import Chat, data_url, seal
+from proxy.dialects.openai_chat.stops import word_of
+from proxy.dialects.openai_chat.wire import NAME
+from proxy.event import Begin, Call, Citation, Logprob, Logprobs, Media, Stop, call_id
+from proxy.exchange import Raw
+
+Body = dict[str, Any]
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+
+
+def head(begin: Begin, ask: Chat, kind: str) -> Body:
+    """The fields that each chunk repeats; `kind` is what the object calls itself."""
+    said: Body = {
+        "id": begin.id or f"chatcmpl-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": begin.created or time.time_ns() // 1_000_000_000,
+        "model": begin.model or ask.model,
+    }
+    if begin.service_tier:
+        said["service_tier"] = begin.service_tier
+    if begin.fingerprint:
+        said["system_fingerprint"] = begin.fingerprint
+    return said
+
+
+def call(event: Call, response: str) -> Body:
+    """A tool call without its arguments."""
+    said: Body = {"id": event.id or call_id(response, event.choice, event.index)}
+    if event.custom:
+        said |= {"type": "custom", "custom": {"name": event.name, "input": ""}}
+    else:
+        said |= {"type": "function", "function": {"name": event.name, "arguments": ""}}
+    if event.signature:
+        kept = seal(event.signature, event.origin, NAME)
+        said["extra_content"] = {"google": {"thought_signature": kept}}
+    return said
+
+
+def annotation(event: Citation, place: int) -> Body:
+    """A citation; `place` is how long the text before it is."""
+    if event.raw and event.origin == NAME:
+        return _fields.decode(event.raw)
+    start, end = event.start, event.end
+    cited = {
+        "url": event.url,
+        "title": event.title,
+        "start_index": place if start is None else start,
+        "end_index": place if end is None else end,
+    }
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def image(event: Media) -> Body:
+    """An image that the model made, as OpenRouter spells it."""
+    return {"type": "image_url", "image_url": {"url": data_url(event.media_type, event.data)}}
+
+
+def logprobs(event: Logprobs) -> Body:
+    """Log-probabilities of some tokens."""
+    tokens = [_token(token) for token in event.tokens]
+    return {"content": None, "refusal": tokens} if event.refusal else {"content": tokens}
+
+
+def finish(event: Stop, ask: Chat) -> Body:
+    """Why a choice stopped."""
+    word, native = word_of(event)
+    if word == "tool_calls" and ask.legacy_functions:
+        word = "function_call"
+    said: Body = {"finish_reason": word}
+    if native:
+        said["native_finish_reason"] = native
+    if event.sequence is not None:
+        said["stop_reason"] = event.sequence  # as vLLM says it
+    return said
+
+
+def _token(token: Logprob) -> Body:
+    said = {"token": token.token, "logprob": token.logprob, "bytes": token.bytes}
+    return said | {"top_logprobs": [_token(top) for top in token.top]}

@@ -1,0 +1,219 @@
+"""The messages of a chat, as OpenAI's Chat spells them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from proxy.chat import (
+    AudioPart,
+    CallPart,
+    Chat,
+    FilePart,
+    ImagePart,
+    Message,
+    NativePart,
+    Omissions,
+    Part,
+    Quirks,
+    RefusalPart,
+    ResultPart,
+    TextPart,
+    ThinkingPart,
+    data_url,
+)
+from proxy.dialects._openai.family import MEMBERS
+from proxy.dialects.openai_chat.wire import NAME, Detail, detail_of
+from proxy.exchange import Raw
+
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
+"""Subtypes of media types that have another name here."""
+_LIFETIMES = {"cache_control": ("5m", "1h"), "prompt_cache_breakpoint": ("30m", "12h")}
+"""Those that each spelling of a cache mark knows."""
+
+Body = dict[str, Any]
+
+
+class MessageWriter:
+    """Writes a chat's messages for one provider.
+
+    A tool's result is text here, so what else is in it goes to the user message that follows.
+    """
+
+    __slots__ = ("_carried", "_marks", "_messages", "_omissions", "_own", "_quirks", "_thoughts")
+
+    def __init__(self, chat: Chat, omissions: Omissions, quirks: Quirks) -> None:
+        self._messages = chat.messages
+        self._omissions = omissions
+        self._quirks = quirks
+        self._own = chat.origin == NAME
+        # What a client of this dialect wrote itself it meant its provider to have.
+        self._marks = quirks.cache_marks or ("cache_control" if self._own else "")
+        self._thoughts = quirks.reasoning_field or ("reasoning_content" if self._own else "")
+        self._carried: list[Part] = []
+
+    def write(self) -> list[Body]:
+        """All of them. Raises Unsupported."""
+        written: list[Body] = []
+        for message in self._messages:
+            if message.role == "tool":
+                written += self._results(message)
+                continue
+            parts = message.parts
+            if self._carried and message.role == "user":
+                parts = self._carried + parts
+                self._carried = []
+            written += self._attachments()
+            if message.role == "assistant":
+                body = self._assistant(parts)
+            else:
+                role = self._quirks.system_role if message.role == "system" else "user"
+                body = {"role": role, "content": self._content(parts)}
+            if message.name is not None:
+                body["name"] = message.name
+            written.append(body)
+        return written + self._attachments()
+
+    def mark(self, lifetime: str | None) -> Body:
+        """The field that marks a part or a tool as the end of what is worth caching."""
+        if lifetime is None:
+            return {}
+        if not self._marks:
+            self._omissions.hint("cache_control")
+            return {}
+        mark = {"type": "ephemeral"} if self._marks == "cache_control" else {"mode": "explicit"}
+        if lifetime in _LIFETIMES[self._marks]:
+            mark["ttl"] = lifetime
+        return {self._marks: mark}
+
+    def _attachments(self) -> list[Body]:
+        """What was carried over from results, in a message of its own."""
+        carried, self._carried = self._carried, []
+        return [{"role": "user", "content": self._content(carried)}] if carried else []
+
+    def _results(self, message: Message) -> Iterable[Body]:
+        for part in message.parts:
+            assert isinstance(part, ResultPart)
+            content = part.content
+            if not self._own:
+                content = [inner for inner in part.content if isinstance(inner, TextPart)]
+                self._carried += [inner for inner in part.content if inner not in content]
+            if part.cache is not None and content:
+                content = [*content[:-1], msgspec.structs.replace(content[-1], cache=part.cache)]
+            if part.error:
+                self._omissions.hint("is_error")
+            body = {"role": "tool", "tool_call_id": part.id, "content": self._content(content)}
+            yield body | ({"name": part.name} if self._own and part.name is not None else {})
+
+    def _assistant(self, parts: list[Part]) -> Body:
+        body: Body = {"role": "assistant"}
+        texts = [part for part in parts if isinstance(part, TextPart)]
+        thoughts = [part for part in parts if isinstance(part, ThinkingPart)]
+        refusals = [part.text for part in parts if isinstance(part, RefusalPart)]
+        calls = [self._call(part) for part in parts if isinstance(part, CallPart)]
+        content: list[Body | Raw] = [self._part(part) for part in texts]
+        for part in parts:
+            if isinstance(part, NativePart) and part.kind == "audio":
+                body["audio"] = part.raw
+            elif not isinstance(part, TextPart | ThinkingPart | RefusalPart | CallPart):
+                content.append(self._part(part))
+        body |= self._thinking(thoughts, content)
+        if len(content) == len(texts) and all(len(part) == 2 for part in content):
+            # Texts that follow each other are one: that is how they would have come from here.
+            text = "".join(part.text for part in texts)
+            body["content"] = text if text or not (calls or refusals) else None
+        else:
+            body["content"] = content
+        if refusals:
+            body["refusal"] = "".join(refusals)
+        if calls:
+            body["tool_calls"] = calls
+        return body
+
+    def _thinking(self, thoughts: list[ThinkingPart], content: list[Body | Raw]) -> Body:
+        """What gives reasoning back; it may stand in front of `content`."""
+        body: Body = {}
+        details: list[Detail] = []
+        words: list[str] = []
+        for part in thoughts:
+            if part.signature and part.origin == NAME:
+                detail = detail_of(
+                    *(part.text, part.signature, NAME), redacted=part.redacted, index=len(details)
+                )
+                details.append(detail)
+            elif part.text and self._thoughts:
+                words.append(part.text)
+            else:
+                self._omissions.hint("thinking")
+        if details:
+            body["reasoning_details"] = details
+        if words and self._thoughts == "thinking":  # Mistral's
+            said = [{"type": "text", "text": text} for text in words]
+            content.insert(0, {"type": "thinking", "thinking": said})
+        elif words:
+            body[self._thoughts] = "".join(words)
+        return body
+
+    def _call(self, part: CallPart) -> Body:
+        body: Body = {"id": part.id}
+        if part.custom:
+            body |= {"type": "custom", "custom": {"name": part.name, "input": part.arguments}}
+        else:
+            function = {"name": part.name, "arguments": part.arguments or "{}"}
+            body |= {"type": "function", "function": function}
+        if part.signature and part.origin == NAME:
+            body["extra_content"] = {"google": {"thought_signature": part.signature}}
+        return body | self.mark(part.cache)
+
+    def _content(self, parts: list[Part]) -> str | list[Body | Raw]:
+        written = [self._part(part) for part in parts]
+        if not written:
+            return ""
+        if len(written) == 1 and isinstance(parts[0], TextPart) and len(written[0]) == 2:
+            return parts[0].text
+        return written
+
+    def _part(self, part: Part) -> Body | Raw:
+        body: Body
+        if isinstance(part, NativePart):
+            return part.raw
+        if isinstance(part, TextPart):
+            body = {"type": "text", "text": part.text}
+        elif isinstance(part, ImagePart):
+            body = {"type": "image_url", "image_url": self._image(part)}
+        elif isinstance(part, AudioPart):
+            subtype = part.media_type.partition("/")[2]
+            form = _AUDIO_FORMATS.get(subtype, subtype)
+            body = {"type": "input_audio", "input_audio": {"data": part.data, "format": form}}
+        elif isinstance(part, FilePart):
+            body = self._file(part)
+        else:
+            self._omissions.refuse(f"a {type(part).__name__}", param="messages")
+        return body | self.mark(part.cache) | part.extra
+
+    def _image(self, part: ImagePart) -> Body:
+        if part.data is not None:
+            image = {"url": data_url(part.media_type or "image/png", part.data)}
+        elif part.url is not None:
+            image = {"url": part.url}
+        else:
+            self._omissions.refuse("an image that another provider keeps", param="messages")
+        return image if part.detail is None else image | {"detail": part.detail}
+
+    def _file(self, part: FilePart) -> Body:
+        if part.text is not None:
+            return {"type": "text", "text": part.text}
+        if part.data is not None:
+            media_type = part.media_type or "application/pdf"
+            file = {"file_data": data_url(media_type, part.data)}
+            if part.name is not None or media_type == "application/pdf":
+                file["filename"] = part.name or "document.pdf"
+        elif part.file_id is not None and part.origin in MEMBERS:
+            file = {"file_id": part.file_id}
+        elif part.url is not None and self._own:
+            file = {"file_data": part.url}
+        elif part.url is not None:
+            self._omissions.refuse("a file at a URL", param="messages")
+        else:
+            self._omissions.refuse("a file that another provider keeps", param="messages")
+        return {"type": "file", "file": file}

@@ -39,10 +39,12 @@ from proxy.observe.metrics import Metrics
 from proxy.pipeline import Observer, Pipeline
 from proxy.relay import GAP_BOUNDS
 from proxy.story import Story
-from proxy.tasks import spawn
+from proxy.systemd import Notifier
+from proxy.tasks import run_aside, spawn
 from proxy.timers import Sweep
 from proxy.transport import Transport
 from proxy.units import clock
+from proxy.watch import Watch
 
 END_SECONDS = 1.0
 """How long what is ended may take to say so to its client."""
@@ -62,11 +64,13 @@ class App:
         log: Log | None = None,
         bind: Bind = bind_address,
         supervised: bool = False,
+        notifier: Notifier | None = None,
     ) -> None:
         """Build it; raises ConfigError. Nothing listens before `start`.
 
         `load` is what a reload loads; None: there is nothing else to load. `supervised`: another
-        process owns the sockets, and tells operators what happens.
+        process owns the sockets, watches the files, and tells operators what happens; else the
+        `notifier` is told, too.
         """
         monitoring = loaded.settings.monitoring
         self.log = log or open_log(monitoring.log.level, monitoring.log.format, environ)
@@ -79,7 +83,7 @@ class App:
             running=lambda: list(self.running),
             lost_lines=lambda: self.log.lost_lines,
         )
-        self.story = None if supervised else Story(self.log, self._metrics)
+        self.story = None if supervised else Story(self.log, self._metrics, notifier)
         self._transport = Transport(self._sweep, self._metrics.connect_seconds)
         self._generation = self._generate(assemble(loaded))
         self._retired: list[Generation] = []
@@ -90,6 +94,8 @@ class App:
         self._reloading = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
         self._drain_until = 0.0
+        self._watch = Watch(lambda: self.loaded, self._load_anew, self.reload)
+        self._watching: asyncio.Task[None] | None = None
         self.ready = False
 
     async def start(self) -> None:
@@ -105,6 +111,7 @@ class App:
         self.ready = True
         if self.story is not None:
             self.story.ready(loaded, self.data_urls, self.admin_url)
+            self._watching = spawn(self._watch.run(), "watch the configuration")
 
     # What is so now.
 
@@ -132,7 +139,7 @@ class App:
     async def render(self) -> bytes | None:
         """What `metrics` counted, as Prometheus' text."""
         metrics = self.metrics
-        return None if metrics is None else await asyncio.to_thread(metrics.render)
+        return None if metrics is None else await run_aside(metrics.render)
 
     async def explain(self, path: str, body: bytes) -> Explanation:
         """What the configuration at work does with such a request."""
@@ -160,6 +167,8 @@ class App:
             try:
                 if not self.ready:
                     raise ConfigError(["the proxy is shutting down"])
+                if self.story is not None:
+                    self.story.reloading()
                 changed = await self._reload()
             except ConfigError as error:
                 if self.story is not None:
@@ -167,18 +176,19 @@ class App:
                 raise
             if self.story is not None:
                 self.story.reloaded(self.loaded, changed)
+            self._watch.poke()
             return changed
 
     async def _reload(self) -> list[Change]:
         before = self._generation
         plan: Plan | None = None
         try:
-            assembly, changed = await asyncio.to_thread(self._assemble, before)
+            assembly, changed = await run_aside(lambda: self._assemble(before))
             if not changed:
                 before.adopt(assembly)
                 return []
             after = self._generate(assembly)
-            plan = await asyncio.to_thread(self._listening.plan, assembly.loaded)
+            plan = await run_aside(lambda: self._listening.plan(assembly.loaded))
             await after.open(before)
             if not self.ready:
                 await after.close([before])
@@ -203,11 +213,14 @@ class App:
 
     def _assemble(self, before: Generation) -> tuple[Assembly, list[Change]]:
         """Load and build, all that takes long: in a thread, beside the loop."""
-        if self._load is None:
-            raise ConfigError(["this proxy was started with a configuration that has no source"])
-        loaded = self._load()
+        loaded = self._load_anew()
         changed = changes(before.loaded.settings, loaded.settings)
         return assemble(loaded, before.assembly), changed
+
+    def _load_anew(self) -> Loaded:
+        if self._load is None:
+            raise ConfigError(["this proxy was started with a configuration that has no source"])
+        return self._load()
 
     async def _retire(self, generation: Generation) -> None:
         """Close a configuration after the last exchange that runs on it."""
@@ -252,18 +265,31 @@ class App:
     async def drain(self, limit: float | None = None, *, linger: float = 0.0) -> int:
         """Take no more requests; returns once no client is connected, or after `limit` seconds.
 
-        Returns how many still are. Without a `limit` it is the configuration's `drain_timeout`,
-        counted from the first time this was said. An idle connection may still be used, once,
-        for `linger` seconds.
+        Returns how many still are. Without a `limit` it is the configuration's `drain_timeout`
+        behind its `drain_delay`, counted from the first time this was said. An idle connection
+        may still be used, once, for `linger` seconds.
         """
         if self._draining is None:
             self.ready = False
-            self._drain_until = clock() + self.loaded.settings.server.drain_timeout
-            self._listening.stop(linger)
-            self._draining = spawn(self._listening.emptied(), "drain")
+            server = self.loaded.settings.server
+            self._drain_until = clock() + server.drain_delay + server.drain_timeout
+            self._listening.wind_down()
+            self._draining = spawn(self._drain(server.drain_delay, linger), "drain")
         left = self._drain_until - clock() if limit is None else limit
         await asyncio.wait((self._draining,), timeout=max(left, 0.0))
         return self._listening.connections
+
+    async def _drain(self, delay: float, linger: float) -> None:
+        if delay:
+            await asyncio.sleep(delay)
+        self._listening.stop(linger)
+        await self._listening.emptied()
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long a shutdown may take."""
+        server = self.loaded.settings.server
+        return server.drain_delay + server.drain_timeout + 2 * END_SECONDS
 
     async def stop(self, limit: float | None = None, *, linger: float = 0.0) -> None:
         """Take no more requests, let those that run end within `limit` seconds, close everything.
@@ -271,6 +297,9 @@ class App:
         `limit` and `linger` are those of :meth:`drain`.
         """
         await self.drain(limit, linger=linger)
+        if self._watching is not None:
+            self._watching.cancel()
+        self._listening.stop()
         for generation in self._generations():
             generation.pipeline.end()
         await self._listening.close(END_SECONDS)

@@ -31,6 +31,9 @@ class Owner(Protocol):
 
     limits: Limits
     closing: bool
+    """Each response is the last one of its connection, and says so."""
+    stopped: bool
+    """Nothing more is expected of anybody."""
 
     @property
     def endpoints(self) -> frozenset[bytes]:
@@ -305,7 +308,7 @@ class Front(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
-        if not request.keep_alive or self._owner.closing:
+        if not request.keep_alive or self._owner.stopped:
             transport.close()
             return
         self._since = clock()

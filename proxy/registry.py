@@ -4,6 +4,7 @@ Both enter by the same door, the entry points of an installed distribution: grou
 ``llm_proxy.FAMILY``, entry ``name = module:Class``. Only the class that is asked for is imported.
 """
 
+import functools
 import json
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -66,11 +67,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f'{allowed}; did you mean "{near}"?' if near else allowed
 
 
-def _entries(family: str) -> "Iterable[EntryPoint]":
+@functools.cache
+def _entries(family: str) -> "tuple[EntryPoint, ...]":
+    """What is installed; it is looked up once, since that reads a file of each distribution."""
     # Takes 20 ms to import, which commands that name no component need not wait for.
     from importlib.metadata import entry_points
 
-    return entry_points(group=f"llm_proxy.{family}")
+    return tuple(entry_points(group=f"llm_proxy.{family}"))
 
 
 def _fold(word: str) -> str:

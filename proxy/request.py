@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterator
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -18,10 +18,14 @@ from aiohttp.web import RequestPayloadError
 from multidict import CIMultiDict
 
 from proxy.downstream import BODY_PACE, Connection, Downstream
-from proxy.errors import BadRequest, ClientLeft, ClientTimeout, TooLarge, Unsupported
+from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ProxyError, TooLarge, Unsupported
 from proxy.units import clock
 
 _authority_end = re.compile("[/?#]").search
+
+MAX_FIELD = 32 * 1024
+MAX_HEAD = 64 * 1024
+MAX_FIELDS = 128
 
 _SLICE = 256 * 1024
 """Bytes that are decompressed at once, before others get a turn."""
@@ -158,6 +162,26 @@ def _origin_form(target: str) -> str:
     end = _authority_end(rest)
     path = rest[end.start() :] if end is not None else ""
     return path if path.startswith("/") else "/" + path
+
+
+def head_too_large() -> TooLarge:
+    """The error of a head over one of the limits."""
+    return TooLarge(
+        f"the head is too large: {MAX_FIELDS} fields, {MAX_FIELD} bytes each, {MAX_HEAD} in all",
+        status=431,
+    )
+
+
+def fault(message: RawRequestMessage) -> ProxyError | None:
+    """What is wrong with a head that aiohttp's parser lets pass."""
+    if not HttpVersion10 <= message.version <= HttpVersion11:
+        return BadRequest("the protocol is not HTTP/1.1 or HTTP/1.0")
+    coding = message.headers.get("transfer-encoding")
+    if coding is not None and (coding.lower() != "chunked" or message.version < HttpVersion11):
+        # Whoever stands before us may have read another end of the body (RFC 9112 6.1).
+        return BadRequest("the only transfer coding is chunked, in HTTP/1.1")
+    size = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+    return head_too_large() if size + len(message.path) > MAX_HEAD else None
 
 
 async def _gunzip(body: bytes, limit: int) -> bytes:

@@ -36,26 +36,21 @@ from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
-from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong, TransferEncodingError
-from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from proxy.downstream import CLOSE_SECONDS, Limits
-from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError, TooLarge
+from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError
 from proxy.front import Front
 from proxy.listener import BACKLOG
 from proxy.pipeline import Pipeline
-from proxy.request import Request
+from proxy.request import MAX_FIELD, MAX_FIELDS, MAX_HEAD, Request, fault, head_too_large
 from proxy.sockets import has_left, unread
 from proxy.tasks import spawn
 from proxy.units import clock
 
-MAX_FIELD = 32 * 1024
-MAX_HEAD = 64 * 1024
-MAX_FIELDS = 128
 SWEEP_SECONDS = 1.0
 
 UNSENT_BYTES = 128 * 1024
@@ -84,10 +79,12 @@ class Server:
         check_aiohttp(aiohttp.__version__)
         self.limits = limits
         self.closing = False
+        self.stopped = False
         self.pipeline = pipeline
         self._web = _WebServer(self)
         self._fronts: set[Front] = set()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[tuple[asyncio.Server, socket.socket]] = []
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._emptied: asyncio.Event | None = None
         self._lingers_until = 0.0
@@ -99,7 +96,7 @@ class Server:
             listener = await loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
         else:
             listener = await loop.create_server(self._front, sock=sock, backlog=BACKLOG)
-        self._listeners.append(listener)
+        self._listeners.append((listener, sock))
         if self._sweeper is None:
             self._sweeper = spawn(self._sweep(), "server sweep")
         return listener.close
@@ -107,7 +104,7 @@ class Server:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._fronts) + len(self._web.connections)
+        return len(self._fronts) + len(self._web.connections) + len(self._accepting)
 
     async def emptied(self) -> None:
         """Return once no client is connected."""
@@ -129,8 +126,10 @@ class Server:
     def stop_listening(self, linger: float = 0.0) -> None:
         """Accept no more; busy connections close after their response, others after `linger` s."""
         self.wind_down()
+        self.stopped = not linger
         self._lingers_until = clock() + linger
-        for listener in self._listeners:
+        for listener, sock in self._listeners:
+            self._accept_waiting(sock)
             listener.close()
         self._listeners.clear()
         if not linger:
@@ -147,6 +146,24 @@ class Server:
                 await self.emptied()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def _accept_waiting(self, sock: socket.socket) -> None:
+        """Accept those that are connected already, as far as they know."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                waiting, _ = sock.accept()
+            except OSError:
+                return
+            waiting.setblocking(False)
+            accepting = loop.connect_accepted_socket(self._front, waiting)
+            task = spawn(accepting, "accept one of the last")
+            self._accepting.add(task)
+            task.add_done_callback(self._accepted)
+
+    def _accepted(self, task: asyncio.Task[Any]) -> None:
+        self._accepting.discard(task)
+        self.left()
 
     def _close_idle(self, now: float) -> None:
         for front in tuple(self._fronts):
@@ -205,7 +222,8 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = clock()
-            if self.closing and not self._listeners and now >= self._lingers_until:
+            if 0 < self._lingers_until <= now:
+                self.stopped = True
                 self._close_idle(now)
             for front in tuple(self._fronts):
                 front.check(now)
@@ -290,9 +308,9 @@ class Connection(RequestHandler):
                 if isinstance(message, _ErrInfo):
                     message.exc.__traceback__ = None  # it holds the request at work
                     continue
-                fault = _fault(message)
-                if fault is not None:
-                    self._messages[index] = (_ErrInfo(400, fault, str(fault)), EMPTY_PAYLOAD)
+                wrong = fault(message)
+                if wrong is not None:
+                    self._messages[index] = (_ErrInfo(400, wrong, str(wrong)), EMPTY_PAYLOAD)
             if current is not None and isinstance(self._messages[-1][0], _ErrInfo):
                 # The body of the request at work is broken, and aiohttp would neither tell it
                 # nor stop waiting for the rest.
@@ -303,7 +321,7 @@ class Connection(RequestHandler):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 if self._waiter is not None:
-                    self._refuse(_head_too_large())
+                    self._refuse(head_too_large())
                 else:
                     self.close()
 
@@ -333,7 +351,7 @@ class Connection(RequestHandler):
         if isinstance(exc, ProxyError):
             error = exc
         elif isinstance(exc, LineTooLong) or message == _TOO_MANY_FIELDS:
-            error = _head_too_large()
+            error = head_too_large()
         else:
             error = BadRequest("the request is not valid HTTP")
             error.__cause__ = exc
@@ -379,22 +397,3 @@ def _bound_unsent(transport: asyncio.Transport) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-
-
-def _head_too_large() -> TooLarge:
-    return TooLarge(
-        f"the head is too large: {MAX_FIELDS} fields, {MAX_FIELD} bytes each, {MAX_HEAD} in all",
-        status=431,
-    )
-
-
-def _fault(message: RawRequestMessage) -> ProxyError | None:
-    """What is wrong with a head that aiohttp's parser lets pass."""
-    if not HttpVersion10 <= message.version <= HttpVersion11:
-        return BadRequest("the protocol is not HTTP/1.1 or HTTP/1.0")
-    coding = message.headers.get("transfer-encoding")
-    if coding is not None and (coding.lower() != "chunked" or message.version < HttpVersion11):
-        # Whoever stands before us may have read another end of the body (RFC 9112 6.1).
-        return BadRequest("the only transfer coding is chunked, in HTTP/1.1")
-    size = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
-    return _head_too_large() if size + len(message.path) > MAX_HEAD else None

@@ -1,4 +1,4 @@
-"""What operators are told of a proxy's life, in its log and its metrics.
+"""What operators are told of a proxy's life, in its log, its metrics and to its manager.
 
 Of several processes that are one proxy, one tells it.
 """
@@ -10,14 +10,17 @@ from proxy.config.changes import Change
 from proxy.config.load import Loaded
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
+from proxy.systemd import Notifier
 
 
 class Story:
     """Tells what happens, when it happens."""
 
-    def __init__(self, log: Log, metrics: Metrics) -> None:
+    def __init__(self, log: Log, metrics: Metrics, notifier: Notifier | None = None) -> None:
+        """The `notifier` tells a service manager the same."""
         self._log = log
         self._metrics = metrics
+        self._notifier = notifier or Notifier({})
 
     def ready(
         self, loaded: Loaded, data: Sequence[str], admin: str | None, workers: int | None = None
@@ -40,12 +43,18 @@ class Story:
             version=__version__,
             **({} if workers is None else {"workers": workers}),
         )
+        self._notifier.ready(where)
+
+    def reloading(self) -> None:
+        """A configuration is about to take the place of another, or not."""
+        self._notifier.reloading()
 
     def reloaded(self, loaded: Loaded, changes: list[Change]) -> None:
         """A configuration took the place of another."""
         self._metrics.reloaded("changed" if changes else "unchanged")
         text = "; ".join(map(str, changes)) or "nothing changed"
         self._log.say("info", "reloaded", text, changes=changes)
+        self._notifier.ready(f"reloaded: {text}")
         self._warn(loaded)
 
     def not_reloaded(self, problems: list[str]) -> None:
@@ -53,9 +62,11 @@ class Story:
         self._metrics.reloaded("failed")
         text = f"the configuration stays as it was: {'; '.join(problems)}"
         self._log.say("error", "reload_failed", text, problems=problems)
+        self._notifier.ready(text)
 
-    def stopping(self, running: int) -> None:
-        """It takes no more, and so many exchanges are not over."""
+    def stopping(self, running: int, within: float) -> None:
+        """It takes no more, and so many exchanges are not over; they have so many seconds."""
+        self._notifier.stopping(within)
         self._log.say("info", "stopping", f"{running} running", running=running)
 
     def stopped(self) -> None:

@@ -4,7 +4,10 @@ Sockets that it opened come as descriptors from 3 on (sd_listen_fds(3)); the sta
 goes, one line a fact, in datagrams to a socket that it names (sd_notify(3)).
 """
 
+import contextlib
 import os
+import socket
+import time
 from collections.abc import Mapping
 
 FIRST = 3
@@ -21,3 +24,41 @@ def handed_over(environ: Mapping[str, str]) -> dict[int, str]:
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     found = range(FIRST, FIRST + int(count))
     return {fd: names[at] if at < len(names) else "" for at, fd in enumerate(found)}
+
+
+class Notifier:
+    """Tells the service manager how this process fares; tells nobody where none asked."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Raises nothing: a service that cannot be heard still serves."""
+        self._socket: socket.socket | None = None
+        address = environ.get("NOTIFY_SOCKET", "")
+        if address.startswith(("/", "@")):
+            self._address = address.replace("@", "\0", 1) if address[0] == "@" else address
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.setblocking(False)
+        limit = environ.get("WATCHDOG_USEC", "")
+        mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog = int(limit) / 1e6 if mine and limit.isdecimal() else 0.0
+        """Seconds within which it wants to hear that the process is alive; 0: it does not ask."""
+
+    def ready(self, status: str) -> None:
+        """It has started, or it has reloaded."""
+        self._tell("READY=1", f"STATUS={' '.join(status.split())}")
+
+    def reloading(self) -> None:
+        """It reloads, until it says that it is ready."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, within: float) -> None:
+        """It shuts down, which may take so many seconds."""
+        self._tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(within * 1e6)}")
+
+    def alive(self) -> None:
+        """Its loop turns."""
+        self._tell("WATCHDOG=1")
+
+    def _tell(self, *facts: str) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.sendto("\n".join(facts).encode(), self._address)

@@ -2,13 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+TURN_SECONDS = 0.0005
+"""How long a thread computes before the loop gets its turn."""
+
 # The event loop holds tasks weakly: one that nobody else refers to may vanish halfway.
 _kept: set[asyncio.Task[Any]] = set()
+
+_aside = 0
+_usual = sys.getswitchinterval()
 
 
 def spawn(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
@@ -17,6 +24,25 @@ def spawn(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
     _kept.add(task)
     task.add_done_callback(_forget)
     return task
+
+
+async def run_aside(function: Callable[[], T]) -> T:
+    """Run what takes long in a thread, and let the loop have its turns meanwhile.
+
+    A thread that computes gives way only every 5 ms by default, and the loop asks for its turn
+    each time it has waited for anything.
+    """
+    global _aside, _usual
+    if not _aside:
+        _usual = sys.getswitchinterval()
+        sys.setswitchinterval(min(TURN_SECONDS, _usual))
+    _aside += 1
+    try:
+        return await asyncio.to_thread(function)
+    finally:
+        _aside -= 1
+        if not _aside:
+            sys.setswitchinterval(_usual)
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

@@ -14,6 +14,7 @@ from proxy.app import App
 from proxy.cli.arguments import add_config, add_overrides, loaded
 from proxy.config.load import Loaded
 from proxy.errors import ConfigError
+from proxy.systemd import Notifier
 from proxy.tasks import spawn
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -47,7 +48,8 @@ def _tune_collector() -> None:
 
 
 async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
-    app = App(configuration, environ=os.environ, load=load)
+    notifier = Notifier(os.environ)
+    app = App(configuration, environ=os.environ, load=load, notifier=notifier)
     loop = asyncio.get_running_loop()
     stop, at_once, reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -60,11 +62,13 @@ async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
     await app.start()
     _tune_collector()
     reloading = spawn(_reload(app, reload), "reload")
+    if notifier.watchdog:
+        spawn(_say_alive(notifier), "watchdog")
     await stop.wait()
     reloading.cancel()
     running = sum(1 for _ in app.running)
     assert app.story is not None
-    app.story.stopping(running)
+    app.story.stopping(running, app.drain_seconds)
     draining = spawn(app.stop(), "stop")
     hurry = spawn(at_once.wait(), "second signal")
     await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
@@ -75,6 +79,13 @@ async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
     else:
         draining.result()
     app.story.stopped()
+
+
+async def _say_alive(notifier: Notifier) -> None:
+    """Say so as long as the loop turns, twice in the time that the service manager waits."""
+    while True:
+        notifier.alive()
+        await asyncio.sleep(notifier.watchdog / 2)
 
 
 async def _reload(app: App, asked: asyncio.Event) -> None:

@@ -1,12 +1,11 @@
 """``include``: one configuration in several files."""
 
-import glob
 import os
 from collections.abc import Mapping
 
 from proxy.config.environment import interpolate
 from proxy.config.lines import KeyPath
-from proxy.config.source import Place, Source, quote, read
+from proxy.config.source import Place, Source, match, quote, read
 from proxy.errors import ConfigError
 
 KEY = "include"
@@ -58,7 +57,7 @@ class _Including:
         folder = os.path.dirname(source.name)
         if not any(character in pattern for character in "*?["):
             return [os.path.join(folder, pattern)]
-        found = sorted(glob.glob(pattern, root_dir=folder or None, recursive=True))
+        found = self._whole.globs[folder, pattern] = match(folder, pattern)
         if not found:
             self._whole.warnings.append(f"{source.at(path)}: {quote(pattern)} matches no file")
         return [os.path.join(folder, name) for name in found]

@@ -99,9 +99,24 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     keepalive_timeout: Annotated[
         Duration, Meta(description="How long a client's connection may wait for its next request.")
     ] = parse_duration("75s")
+    drain_delay: Annotated[
+        Duration,
+        Meta(
+            description="How long load balancers have, at a shutdown, to see that /readyz fails: "
+            "until then requests are taken, and each response says that its connection closes."
+        ),
+    ] = parse_duration("0s")
     drain_timeout: Annotated[
-        Duration, Meta(description="How long running requests may take to end at a shutdown.")
+        Duration,
+        Meta(description="How long running requests may take to end at a shutdown, after that."),
     ] = parse_duration("30s")
+    watch: Annotated[
+        Duration,
+        Meta(
+            description="How often to look whether a file of the configuration holds something "
+            'else, and reload it then; "0s" is never.'
+        ),
+    ] = parse_duration("0s")
 
 
 class GlobalConfig(Section, frozen=True, kw_only=True):

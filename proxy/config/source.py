@@ -1,5 +1,7 @@
 """The text of a configuration, read into a tree that remembers where each key came from."""
 
+import glob
+import hashlib
 import json
 import os
 import re
@@ -36,7 +38,7 @@ class Source:
     The tree may hold literal secrets: this is no Struct, so that it neither prints nor encodes.
     """
 
-    __slots__ = ("name", "names", "places", "tree", "warnings")
+    __slots__ = ("digests", "globs", "name", "names", "places", "tree", "warnings")
 
     def __init__(
         self, name: str, tree: dict[str, Any], places: dict[KeyPath, Place] | None = None
@@ -46,6 +48,10 @@ class Source:
         """Its own name, and those of what was added to it, in order."""
         self.tree = tree
         self.places = places or {}
+        self.digests: dict[str, bytes] = {}
+        """What tells whether a file still holds what was read of it."""
+        self.globs: dict[tuple[str, str], list[str]] = {}
+        """The files that each glob matched, by its folder and itself."""
         self.warnings: list[str] = []
         """What is probably not wanted of how it was put together."""
 
@@ -119,6 +125,7 @@ class Source:
                     break
             self.places.setdefault(path, place)
         self.names += other.names
+        self.digests |= other.digests
         self.warnings += other.warnings
         return problems
 
@@ -148,8 +155,7 @@ class Source:
 def read(file: str) -> Source:
     """The configuration in `file`; ConfigError if it cannot be read or is not TOML."""
     try:
-        with open(file, "rb") as stream:
-            data = _whole(stream)
+        data = _read(file)
     except FileNotFoundError:
         raise ConfigError([f"{file}: no such file"]) from None
     except IsADirectoryError:
@@ -165,7 +171,29 @@ def read(file: str) -> Source:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{file}:{line}: is not UTF-8 (save it as UTF-8)"]) from None
-    return parse(text, file)
+    source = parse(text, file)
+    source.digests[file] = _digest(data)
+    return source
+
+
+def state_of(source: Source) -> tuple[dict[str, bytes], dict[tuple[str, str], list[str]]]:
+    """What its `digests` and `globs` would be now; of a file that cannot be read, nothing.
+
+    They tell of what files hold: that sees a change through the symlinks that Kubernetes swaps,
+    on network file systems, and where a time stamp lies.
+    """
+    digests = {}
+    for file in source.digests:
+        try:
+            digests[file] = _digest(_read(file))
+        except (OSError, ValueError):
+            digests[file] = b""
+    return digests, {key: match(*key) for key in source.globs}
+
+
+def match(folder: str, pattern: str) -> list[str]:
+    """The files that a glob matches, sorted; relative to the folder."""
+    return sorted(glob.glob(pattern, root_dir=folder or None, recursive=True))
 
 
 def parse(text: str, name: str) -> Source:
@@ -185,6 +213,15 @@ def parse(text: str, name: str) -> Source:
     if problems := _uncarried(source, tree, ()):
         raise ConfigError(problems)
     return source
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb") as stream:
+        return _whole(stream)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _whole(stream: BinaryIO) -> bytes:

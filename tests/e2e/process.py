@@ -109,10 +109,14 @@ async def get(url: str, target: str) -> tuple[int, bytes]:
 
 
 async def post(url: str, target: str) -> tuple[int, Any]:
-    """The status and the JSON that a POST without a body is answered with."""
+    """The status and the body, JSON or text, that a POST without one is answered with."""
     async with RawClient(url, timeout=60.0) as client:
         await client.send(request(target))
-        return (await client.read_head()).status, json.loads(await client.read_body())
+        head = await client.read_head()
+        body = await client.read_body()
+    kind = dict(head.headers).get(b"content-type", b"")
+    is_json = kind.startswith(b"application/json")
+    return head.status, json.loads(body) if is_json else body.decode()
 
 
 async def chat(url: str) -> bytes:

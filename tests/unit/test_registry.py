@@ -1,6 +1,7 @@
 import importlib.metadata
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -10,7 +11,7 @@ from proxy.errors import ConfigError
 
 
 @pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, str]]]:
+def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[tuple[str, str]]]]:
     """What distributions offer: name and value of each entry, by group."""
     groups: dict[str, list[tuple[str, str]]] = {}
 
@@ -18,7 +19,9 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, str]]]
         return [EntryPoint(name, value, group) for name, value in groups.get(group, [])]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    return groups
+    registry._entries.cache_clear()
+    yield groups
+    registry._entries.cache_clear()
 
 
 def problem(family: str, name: str) -> str:

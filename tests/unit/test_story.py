@@ -1,5 +1,6 @@
 """What a proxy's life looks like in the log."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
 from proxy.story import Story
+from proxy.systemd import Notifier
 from proxy.testing.serving import _Memory
 
 DATA = ["http://127.0.0.1:1", "unix:/s"]
@@ -18,6 +20,17 @@ DATA = ["http://127.0.0.1:1", "unix:/s"]
 
 def loaded(text: str = "") -> Loaded:
     return load(None, environ={TEXT: text or "# nothing"}, overrides=Overrides())
+
+
+class Manager(Notifier):
+    """Hears what a service manager is told."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        self.heard: list[str] = []
+
+    def _tell(self, *facts: str) -> None:
+        self.heard.append(facts[0])
 
 
 class Told:
@@ -28,7 +41,8 @@ class Told:
         self.metrics = Metrics(
             version=__version__, gap_bounds=(1.0,), running=lambda: (), lost_lines=lambda: 0
         )
-        self.story = Story(Log(self._writer), self.metrics)
+        self.manager = Manager({})
+        self.story = Story(Log(self._writer), self.metrics, self.manager)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -93,10 +107,11 @@ def test_a_reload_tells_what_changed(told: Told) -> None:
     assert told.lines[0]["changes"][0]["key"] == "server.drain_timeout"
     assert told.lines[2]["problems"] == ["one thing", "another"]
     assert all(map(told.counted, ("changed", "unchanged", "failed")))
+    assert told.manager.heard == ["READY=1"] * 3
 
 
 def test_the_end_is_told(told: Told) -> None:
-    told.story.stopping(2)
+    told.story.stopping(2, 30.0)
     told.story.stopped()
 
     assert [(line["event"], line["message"]) for line in told.lines] == [
@@ -104,3 +119,11 @@ def test_the_end_is_told(told: Told) -> None:
         ("stopped", "bye"),
     ]
     assert told.lines[0]["running"] == 2
+    assert told.manager.heard == ["STOPPING=1"]
+
+
+def test_a_service_manager_is_told_when_it_may_go_on(told: Told) -> None:
+    told.story.ready(loaded(), DATA, None)
+    told.story.reloading()
+
+    assert told.manager.heard == ["READY=1", "RELOADING=1"]

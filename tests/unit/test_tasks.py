@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import logging
+import sys
+import threading
 import weakref
 
 import pytest
 
-from proxy.tasks import spawn
+from proxy.tasks import TURN_SECONDS, run_aside, spawn
 from tests.unit.conftest import turns
 
 
@@ -63,3 +65,17 @@ async def test_a_task_that_is_cancelled_has_not_failed(caplog: pytest.LogCapture
 
     assert task.cancelled()
     assert caplog.records == []
+
+
+async def test_a_thread_lets_the_loop_have_its_turns_until_the_last_one_is_over() -> None:
+    usual = sys.getswitchinterval()
+    assert usual > TURN_SECONDS
+    go_on = threading.Event()
+    slow = spawn(run_aside(go_on.wait), "slow")
+    assert await run_aside(sys.getswitchinterval) == pytest.approx(TURN_SECONDS)
+    assert sys.getswitchinterval() == pytest.approx(TURN_SECONDS)
+    go_on.set()
+    assert await slow
+    with pytest.raises(ZeroDivisionError):
+        await run_aside(lambda: 1 // 0)
+    assert sys.getswitchinterval() == usual

@@ -2,16 +2,19 @@
 
 import importlib.metadata
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from proxy import registry
+
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The entry points that pyproject.toml declares, whether this checkout is installed or not."""
     groups = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["entry-points"]
 
@@ -19,3 +22,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         return [EntryPoint(name, value, group) for name, value in groups[group].items()]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    registry._entries.cache_clear()
+    yield
+    registry._entries.cache_clear()

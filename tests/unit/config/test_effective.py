@@ -72,7 +72,9 @@ def test_every_default_is_filled_in_and_spelled_as_in_a_file() -> None:
         "head_timeout": "10s",
         "body_timeout": "30s",
         "keepalive_timeout": "75s",
+        "drain_delay": "0s",
         "drain_timeout": "30s",
+        "watch": "0s",
     }
     assert tree["provider"]["openai"] == {
         "type": "openai",

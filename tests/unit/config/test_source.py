@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.source import Place, Source, bare_or_quoted, parse, quote, read
+from proxy.config.source import Place, Source, bare_or_quoted, parse, quote, read, state_of
 from proxy.errors import ConfigError
 
 
@@ -267,3 +267,22 @@ def test_a_quoted_text_is_read_back(text: str) -> None:
 
 def test_a_source_of_nothing_has_no_places() -> None:
     assert Source("built-in defaults", {}).at(("a",)) == "built-in defaults: [a]"
+
+
+def test_what_files_hold_is_remembered_and_compared(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[server]\n")
+    source = read(str(file))
+    source.globs[str(tmp_path), "*.toml"] = ["a.toml"]
+    assert state_of(source) == (source.digests, source.globs)
+    os.utime(file, (1, 1))
+    assert state_of(source) == (source.digests, source.globs)
+    (tmp_path / "b.toml").write_text("")
+    assert state_of(source) == (source.digests, {(str(tmp_path), "*.toml"): ["a.toml", "b.toml"]})
+    file.write_text("[global]\n")
+    assert state_of(source)[0] != source.digests
+    file.unlink()
+    assert state_of(source) == (
+        {str(file): b""},
+        {(str(tmp_path), "*.toml"): ["b.toml"]},
+    )

@@ -232,7 +232,7 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         (
             "[server]\nlisten_ = 1",
             "c.toml:2: [server.listen_]: unknown key (known: listen, admin_listen, max_body_size, "
-            "head_timeout, body_timeout, keepalive_timeout, drain_timeout; "
+            "head_timeout, body_timeout, keepalive_timeout, drain_delay, drain_timeout, watch; "
             'did you mean "listen"?)',
         ),
         (

@@ -106,7 +106,8 @@ class _Assembling:
                 problems.append(f"{self._loaded.at('provider', name, key)}: {problem}")
         if problems:
             raise ConfigError(problems)
-        settings = msgspec.structs.replace(settings, provider=sections)
+        routes = tuple(map(self._route, settings.route))
+        settings = msgspec.structs.replace(settings, provider=sections, route=routes)
         return Assembly(
             loaded=msgspec.structs.replace(self._loaded, settings=settings),
             dialects=self._dialects,
@@ -116,6 +117,12 @@ class _Assembling:
             kept=self._kept,
             fallback=self._dialects["openai_chat"],
         )
+
+    def _route(self, section: RouteConfig) -> RouteConfig:
+        if section.token is None:
+            return section
+        token = self._part(f"route.{section.name}", section.token)
+        return msgspec.structs.replace(section, token=token)
 
     def _part(self, section: str, fresh: C) -> C:
         """`fresh`, or the component of this section that does what it would do."""
@@ -202,6 +209,7 @@ def _routes(settings: Settings, providers: dict[str, Provider]) -> Iterator[Rout
                     providers[target.provider],
                     target.model,
                     _timeouts(settings.global_, settings.provider[target.provider], section),
+                    section.token,
                 )
                 for target in section.targets
             ),

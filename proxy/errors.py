@@ -4,7 +4,7 @@
 
     ProxyError
       ClientError     BadJSON BadRequest Unsupported TooLong TooLarge ClientTimeout ClientLeft
-      PolicyError     Forbidden Blocked Overloaded
+      PolicyError     Unauthenticated Forbidden Blocked Overloaded
       ProviderError   ConnectFailed ProviderBroke BadResponse ProviderTimeout ProviderRefused
                       ProviderRateLimited ProviderOverloaded BadCredentials
       InternalError   NoRoute Draining ProcessorFailed
@@ -110,6 +110,13 @@ class PolicyError(ProxyError):
 
     code = "policy.forbidden"
     status = 403
+
+
+class Unauthenticated(PolicyError):
+    """The client did not say who it is, where that has to be known."""
+
+    code = "policy.unauthenticated"
+    status = 401
 
 
 class Forbidden(PolicyError):

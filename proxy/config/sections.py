@@ -15,6 +15,7 @@ from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import Patterns, Section, TimeoutOverrides
 from proxy.processor import Processor
+from proxy.token import Token
 from proxy.units import Duration, Size, parse_duration, parse_size
 
 _MODE = re.compile(r"0?[0-7]{3}")
@@ -215,6 +216,13 @@ class RouteConfig(TimeoutOverrides, frozen=True, kw_only=True):
             examples=[["openai/gpt-4o-mini", {"provider": "vllm", "model": "llama-3"}]],
         ),
     ]
+    token: Annotated[
+        Token | None,
+        Meta(
+            description="client: providers get the client's own credential instead of theirs.",
+            examples=["client"],
+        ),
+    ] = None
     usage: Annotated[
         Literal["auto", "always", "never"],
         Meta(

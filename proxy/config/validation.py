@@ -286,6 +286,11 @@ class _Validation:
             self._check(_VISIBLE, text, place, "a model's name, or a glob")
         for place, name in into.elements((*path, "processors"), route.processors):
             self._refers("processor", name, place)
+        if route.token is not None and route.token.ours:
+            problem = (
+                'a route passes the client\'s own on, or says nothing of it (token = "client")'
+            )
+            into.problem((*path, "token"), problem)
         for place, target in into.elements((*path, "targets"), route.targets):
             self._refers("provider", target.provider, place)
             if target.model is not None:

@@ -13,6 +13,7 @@ CODES = {
     "TooLarge": ("client.too_large", 413),
     "ClientTimeout": ("client.timeout", 408),
     "ClientLeft": ("client.left", 499),
+    "Unauthenticated": ("policy.unauthenticated", 401),
     "Forbidden": ("policy.forbidden", 403),
     "Blocked": ("policy.blocked", 400),
     "Overloaded": ("policy.overloaded", 503),

@@ -165,11 +165,11 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
         ('token = "literal:"', "[token]: the literal is empty"),
         ('token = "exec:"', "[token]: no program is named"),
         ("token = 'exec:\"'", "[token]: No closing quotation"),
-        ("token = {}", "[token.type]: is missing (known: env, exec, file, literal, pool)"),
+        ("token = {}", "[token.type]: is missing (known: client, env, exec, file, literal, pool)"),
         (
             'token = { type = "enf" }',
             '[token.type]: unknown token type "enf" '
-            '(known: env, exec, file, literal, pool; did you mean "env"?)',
+            '(known: client, env, exec, file, literal, pool; did you mean "env"?)',
         ),
         (
             'token = { type = "env" }',

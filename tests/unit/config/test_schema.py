@@ -148,6 +148,8 @@ MOCK = '[provider.mock]\ntype = "mock"\n'
         '[provider.x]\ntype = "openai"\n[provider.x.token]\ntype = "pool"\n'
         'tokens = ["literal:x", "literal:y"]\nselect = "ordered"',
         '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = "http://proxy:3128"',
+        '[provider.x]\ntype = "openai"\ntoken = "client"',
+        MOCK + '[[route]]\ntargets = "mock"\ntoken = { type = "client" }',
         '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = "literal:http://me:x@proxy"',
         '[provider.x]\ntype = "vllm"\nurl = "http://x"\n[provider.x.proxy]\ntype = "literal"\n'
         'value = "http://proxy"',
@@ -186,6 +188,7 @@ def test_what_is_accepted_is_valid(text: str) -> None:
         '[provider.x]\ntype = "openai"\nttft = "1s"',
         '[provider.x]\ntype = "openai"\ntoken = "canary"',
         '[provider.x]\ntype = "openai"\ntoken = { type = "env" }',
+        '[provider.x]\ntype = "openai"\ntoken = "clients"',
         '[provider.x]\ntype = "openai"\ntoken = ["canary", "literal:x"]',
         '[provider.x]\ntype = "vllm"\nurl = 5',
         '[provider.x]\ntype = "vllm"\nurl = "http://x"\nproxy = 5',

@@ -377,6 +377,18 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
             "c.toml:4: [provider.x.select]: belongs into the table of `url` (url = { type = …, ",
         ),
         (
+            VLLM + 'proxy = "client"',
+            "c.toml:4: [provider.x.proxy]: client is not one value, as a secret here must be",
+        ),
+        (
+            VLLM + 'token = ["client", "literal:a"]',
+            "c.toml:4: [provider.x.token]: what is in a pool is a credential of the proxy's, and",
+        ),
+        (
+            VLLM + '[[route]]\ntargets = "x"\ntoken = "literal:canary"',
+            "c.toml:6: [route.1.token]: a route passes the client's own on, or says nothing of it",
+        ),
+        (
             VLLM + 'proxy = "http://me:canary@proxy"',
             f"c.toml:4: [provider.x.proxy]: a secret is not written out (expected {SECRET_HINT})",
         ),

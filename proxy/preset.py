@@ -23,7 +23,8 @@ _KEPT = frozenset({"model"})
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a provider's endpoint of a dialect differs from the dialect's own.
 
-    In `path`, ``{model}`` stands for the model, percent-encoded as one segment; further names in
+    In `path`, ``{model}`` stands for the model, percent-encoded as one segment, and
+    ``{model:path}`` for one whose slashes stay; further names in
     braces are the provider's `variables`, here as in its URL and everywhere else.
     """
 

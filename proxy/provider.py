@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from proxy.dialect import Dialect
-from proxy.errors import Unsupported
+from proxy.errors import BadRequest, Unsupported
 from proxy.exchange import FinalRequest, Origin, ParsedRequest, Raw, RawRequest, Timeouts
 from proxy.headers import TRANSLATED, Forwarding
 from proxy.preset import Endpoint, Preset
@@ -44,7 +44,7 @@ class Spoken(msgspec.Struct, frozen=True):
         """
         path = self.stream_path if stream else self.path
         if self.named:
-            path = path.replace("{model}", encode_segment(model))
+            path = fill_model(path, model)
         return _with_query(path, query) if query else path
 
     def edit(self, request: ParsedRequest) -> None:
@@ -245,7 +245,7 @@ def _spoken(dialect: Dialect, preset: Preset) -> Spoken:
         dialect=dialect,
         path=path,
         stream_path=stream_path,
-        named="{model}" in path,
+        named=fill_model(path, "x") != path,
         values={key: Raw(msgspec.json.encode(value)) for key, value in own.set.items()},
         dropped=own.drop,
     )
@@ -267,9 +267,31 @@ def _rooted(path: str, root: str) -> str:
     return path[len(root) :] if inside else path
 
 
+def fill_model(path: str, model: str) -> str:
+    """A path with the model in its place: in ``{model}`` as one segment, in ``{model:path}`` with
+    its slashes kept.
+
+    Raises BadRequest for a model whose name would lead elsewhere.
+    """
+    if "{model}" in path:
+        path = path.replace("{model}", encode_segment(model))
+    if "{model:path}" in path:
+        path = path.replace("{model:path}", "/".join(map(encode_segment, model.split("/"))))
+    return path
+
+
 def encode_segment(name: str) -> str:
-    """A name as one segment of a path (RFC 3986, 3.3): all but unreserved characters encoded."""
-    return quote(name, safe="")
+    """A name as one segment of a path (RFC 3986, 3.3): all but unreserved characters encoded.
+
+    That is how botocore spells them, too, so that a signature holds. Raises BadRequest for one
+    that is no segment, or that parsers of paths take for another folder, however it is encoded.
+    """
+    if name in ("", ".", ".."):
+        raise BadRequest(f"the model {name!r} cannot stand in a path", param="model")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise BadRequest("the model's name is not Unicode", param="model") from None
 
 
 def without_key(query: str) -> str:

@@ -89,7 +89,7 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
         dict[str, str],
         Meta(
             description="Where its endpoint of a dialect is, after the base URL, if not where its "
-            "preset says; {model} stands for the model.",
+            "preset says; {model} stands for the model, {model:path} for one whose slashes stay.",
             examples=[{"openai_chat": "/deployments/{model}/chat/completions"}],
         ),
     ] = field(default_factory=dict)

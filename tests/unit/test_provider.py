@@ -2,16 +2,19 @@
 
 import re
 from itertools import chain
+from urllib.parse import unquote
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.config.provider import ProviderConfig
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
-from proxy.errors import Unsupported
+from proxy.errors import BadRequest, Unsupported
 from proxy.preset import Endpoint, presets
-from proxy.provider import MAX_HEADS
+from proxy.provider import MAX_HEADS, encode_segment
 from proxy.registry import names
 from proxy.url import parse_address
 from proxy.via import Via
@@ -281,6 +284,40 @@ def test_a_model_in_a_path_is_one_segment() -> None:
         who.speaks(Other(), "m").target("m", stream=True, query="alt=sse")
         == "/v2/models/m:saying?alt=sse"
     )
+
+
+def test_a_model_in_a_path_may_keep_its_slashes() -> None:
+    who = provider(dialects=[Other()], endpoints={"other": Endpoint(path="/run/{model:path}")})
+    spoken = who.speaks(Other(), "m")
+
+    assert spoken.target("@cf/meta/llama:3 b", stream=False) == "/run/%40cf/meta/llama%3A3%20b"
+    for model in ("a//b", "a/../b", "../b", "a/.", "/a", ""):
+        with pytest.raises(BadRequest, match="cannot stand in a path") as raised:
+            spoken.target(model, stream=False)
+        assert raised.value.param == "model"
+
+
+@pytest.mark.parametrize("model", ["", ".", ".."])
+def test_a_model_that_leads_elsewhere_stands_in_no_path(model: str) -> None:
+    spoken = provider(dialects=[Other()]).speaks(Other(), "m")
+    with pytest.raises(BadRequest, match="cannot stand in a path"):
+        spoken.target(model, stream=False)
+
+
+def test_a_model_that_is_not_unicode_stands_in_no_path() -> None:
+    spoken = provider(dialects=[Other()]).speaks(Other(), "m")
+    with pytest.raises(BadRequest, match="is not Unicode"):
+        spoken.target("\ud800", stream=True)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_segment_is_read_back_as_it_was_and_is_nothing_but_a_segment(name: str) -> None:
+    if name in (".", ".."):
+        return
+    encoded = encode_segment(name)
+
+    assert unquote(encoded) == name
+    assert re.fullmatch(r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+", encoded)
 
 
 def test_a_path_of_its_own_keeps_its_query() -> None:

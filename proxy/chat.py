@@ -273,6 +273,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasoning_field: str = ""
     """In which field an assistant's reasoning is given back in OpenAI's Chat, such as
     `reasoning_content`; "" is not at all."""
+    system_messages: bool = False
+    """Anthropic's Messages take system messages in the midst of a conversation there; otherwise
+    such a message is the user's."""
+    counts_thinking: bool | None = None
+    """Anthropic's Messages are told there how many tokens to think, rather than how hard (None: as
+    the model's name tells)."""
     refuses: tuple[str, ...] = ()
     """Hints (by the names of :class:`Chat`) that the provider refuses: they are left out."""
 

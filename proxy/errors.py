@@ -29,6 +29,8 @@ class ProxyError(Exception):
     status = 500
     retry = False
     """Whether another target may succeed where this one did not."""
+    request_id = ""
+    """Of the exchange that it ended, for the dialects whose errors tell it."""
 
     def __init__(
         self,

@@ -244,6 +244,7 @@ class Pipeline:
         then a connection that breaks, so that nobody takes what came for the whole.
         """
         _untie(error)
+        error.request_id = exchange.id
         if not exchange.told:
             exchange.error = error
         dialect = dialect or self._wording(exchange.request)

@@ -38,16 +38,13 @@ class Translation:
         `reject`: hints that it cannot be given are refused, too.
         """
         omissions = Omissions(self.spoken.name, reject=reject)
-        ask = self.ask
-        if isinstance(ask, Chat) and ask.native and ask.origin != self.spoken.name:
-            omissions.refuse(f"`{ask.native[0]}`", param=ask.native[0])
         rendering = Rendering(
             model=model,
             omissions=omissions,
             quirks=provider.quirks,
             usage=provider.stream_usage,
         )
-        body = self.spoken.render(ask, rendering)
+        body = self.spoken.render(self.ask, rendering)
         self.dropped = omissions.names
         request = ParsedRequest(raw=body, model=model, stream=self.stream)
         self._endpoint.edit(request)

@@ -13,6 +13,7 @@ import pytest
 
 from proxy.chat import Chat, Omissions, Rendering
 from proxy.config.source import parse
+from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import ConfigError, ProxyError
@@ -65,6 +66,31 @@ _ASK = Chat(model="m", messages=[])
 _REQUESTS = [
     b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}',
     b'{"messages":[{"role":"user","content":"\\ud83d\\ude00 \xc3\xa9"}],"model":"x","n":1e3}',
+]
+_ANTHROPIC_STREAMS = [
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","usage":'
+    b'{"input_tokens":3,"cache_read_input_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":'
+    b'{"type":"tool_use","id":"a","name":"f","input":{}}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":'
+    b'{"type":"input_json_delta","partial_json":"{}"}}\n\n'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"tool_use"},'
+    b'"usage":{"output_tokens":4}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n',
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":1,"content_block":'
+    b'{"type":"server_tool_use","id":"s"}}\n\nevent: error\ndata: {"type":"error","error":'
+    b'{"type":"overloaded_error","message":"no"}}\n\n',
+]
+_ANTHROPIC_ANSWERS = [
+    b'{"id":"m","type":"message","content":[{"type":"text","text":"a","citations":[{"url":"u"}]},'
+    b'{"type":"thinking","thinking":"h","signature":"s"},{"type":"tool_use","id":"a","name":"f",'
+    b'"input":{"n":1}}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}',
+]
+_ANTHROPIC_REQUESTS = [
+    b'{"model":"m","max_tokens":1,"system":[{"type":"text","text":"a","cache_control":{}}],'
+    b'"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":'
+    b'{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"x"}]}],'
+    b'"tools":[{"name":"f","input_schema":{}}],"thinking":{"type":"adaptive"},"stream":true}',
 ]
 _ERRORS = [b'{"error":{"message":"bad","type":"x","param":null,"code":"context_length_exceeded"}}']
 _TOML = [
@@ -134,9 +160,36 @@ def _chat_request(data: bytes) -> None:
 
 
 def _refusal(data: bytes) -> None:
-    for dialect in (OpenAIChat(), OpenAIResponses()):
+    for dialect in (OpenAIChat(), OpenAIResponses(), AnthropicMessages()):
         dialect.refusal(400, data)
         dialect.failure(data)
+
+
+_CHAT = Chat(model="m", messages=[])
+
+
+def _anthropic_stream(data: bytes) -> None:
+    dialect = AnthropicMessages()
+    decoder, encoder = dialect.decoder(), dialect.encoder(_CHAT)
+    middle = len(data) // 2
+    for piece in (data[:middle], data[middle:]):
+        encoder.feed(decoder.feed(piece))
+    encoder.feed(decoder.close())
+    encoder.close()
+
+
+def _anthropic_answer(data: bytes) -> None:
+    dialect = AnthropicMessages()
+    dialect.encode(_CHAT, dialect.decode(data))
+
+
+def _anthropic_request(data: bytes) -> None:
+    dialect = AnthropicMessages()
+    chat = dialect.read(dialect.parse(data))
+    for origin in (chat.origin, "another"):
+        chat.origin = origin
+        omissions = Omissions(dialect.name, reject=False)
+        dialect.render(chat, Rendering(model="m", omissions=omissions))
 
 
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
@@ -148,6 +201,9 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "chat stream": (_chat, _STREAMS + _CHATS),
     "chat answer": (_chat_answer, _CHAT_ANSWERS),
     "chat request": (_chat_request, _CHAT_REQUESTS),
+    "anthropic stream": (_anthropic_stream, _ANTHROPIC_STREAMS),
+    "anthropic answer": (_anthropic_answer, _ANTHROPIC_ANSWERS),
+    "anthropic request": (_anthropic_request, _ANTHROPIC_REQUESTS),
     "refusal": (_refusal, _ERRORS + _STREAMS),
     "configuration": (lambda data: parse(data.decode("utf-8", "replace"), "fuzz"), _TOML),
 }

@@ -9,6 +9,7 @@ provider's *renders* it; the provider's *decodes* the response into events, and 
 *encodes* them.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, NoReturn, Protocol
@@ -176,3 +177,30 @@ class Dialect(ABC):
 
     def _untranslatable(self) -> NoReturn:
         raise Unsupported(f"{self.name} cannot be translated")
+
+
+class Endpoints:
+    """Finds the dialect whose endpoint a path is."""
+
+    __slots__ = ("_patterns", "exact")
+
+    def __init__(self, dialects: Iterable[Dialect]) -> None:
+        self.exact: dict[str, Dialect] = {}
+        """By the paths that name no model."""
+        self._patterns: list[tuple[re.Pattern[str], Dialect]] = []
+        for dialect in dialects:
+            for path in (dialect.path, dialect.stream_path, *dialect.aliases):
+                if "{model}" in path:
+                    before, after = map(re.escape, path.split("{model}"))
+                    self._patterns.append((re.compile(f"{before}.+{after}"), dialect))
+                elif path:
+                    self.exact[path] = dialect
+
+    def find(self, path: str) -> Dialect | None:
+        """The dialect, if the path is an endpoint of any."""
+        dialect = self.exact.get(path)
+        if dialect is None:
+            for pattern, named in self._patterns:
+                if pattern.fullmatch(path):
+                    return named
+        return dialect

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 
 from proxy.component import overrides
-from proxy.dialect import Dialect
+from proxy.dialect import Dialect, Endpoints
 from proxy.errors import NoRoute
 from proxy.exchange import ParsedRequest, Timeouts
 from proxy.processor import Processor
@@ -121,36 +121,21 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_exact", "_families", "_patterns", "endpoints", "routes")
+    __slots__ = ("_endpoints", "_families", "endpoints", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
-        self._exact: dict[str, Dialect] = {}
+        spoken = [dialect for dialect in dialects if dialect.client_facing]
+        self._endpoints = Endpoints(spoken)
         self._families: dict[str, Dialect] = {}
-        self._patterns: list[tuple[Callable[[str], object], Dialect]] = []
-        for dialect in dialects:
-            if not dialect.client_facing:
-                continue
+        for dialect in spoken:
             self._families.setdefault(dialect.family, dialect)
-            for path in (dialect.path, dialect.stream_path, *dialect.aliases):
-                if "{model}" in path:
-                    before, after = map(re.escape, path.split("{model}"))
-                    pattern = re.compile(f"{before}.+{after}")
-                    self._patterns.append((pattern.fullmatch, dialect))
-                elif path:
-                    self._exact[path] = dialect
-        self.endpoints = frozenset(path.encode("ascii") for path in self._exact)
+        self.endpoints = frozenset(path.encode("ascii") for path in self._endpoints.exact)
         """The paths that name no model, as they stand in a request."""
 
     def dialect(self, path: str) -> Dialect | None:
         """The dialect whose endpoint the path is."""
-        dialect = self._exact.get(path)
-        if dialect is None and ":" in path:
-            for matches, dialect in self._patterns:
-                if matches(path):
-                    return dialect
-            return None
-        return dialect
+        return self._endpoints.find(path)
 
     def family(self, name: str) -> Dialect | None:
         """A dialect of the API family `name`, if clients speak one."""

@@ -40,6 +40,7 @@ class Streamed(NamedTuple):
     model: str
     events: Iterator[Event]
     failure: Callable[[int], bytes]
+    content_type: str = "text/event-stream; charset=utf-8"
 
 
 Reply = Whole | Streamed

@@ -1,6 +1,7 @@
 """The mock provider's server: finds the endpoint, and does what the model's name asks for."""
 
 import asyncio
+import functools
 import random
 import socket
 import struct
@@ -9,13 +10,15 @@ from typing import NamedTuple
 
 from aiohttp import HttpVersion11, web
 
-from proxy.mock import chat, completions, embeddings, openai, responses
+from proxy.dialect import Dialect, Endpoints
+from proxy.mock import chat, completions, embeddings, openai, responses, translated
 from proxy.mock.behaviour import Behaviour, behaviour_of
 from proxy.mock.delay import parse_delay
 from proxy.mock.errors import MockError
 from proxy.mock.reply import Endpoint, Reply, Streamed, Whole
 from proxy.mock.settings import MockSettings, for_request
 from proxy.mock.text import date, fingerprint
+from proxy.registry import find, names
 from proxy.units import clock
 
 ENDPOINTS: MappingProxyType[str, Endpoint] = MappingProxyType(
@@ -33,7 +36,6 @@ MAX_BODY = 64 << 20
 _HEALTH = "/health"
 _MODELS = "/v1/models"
 _JSON = "application/json"
-_EVENTS = "text/event-stream; charset=utf-8"
 _BACKLOG = 1024
 # Aborted connections end their handlers at once; this is for a loop that is busy.
 _CLOSE_SECONDS = 5.0
@@ -154,6 +156,11 @@ class Mock:
         if endpoint := ENDPOINTS.get(path):
             _allow(exchange.request, "POST")
             return await self._answer(exchange, endpoint(exchange.body, exchange.settings))
+        if dialect := _translated().find(path):
+            _allow(exchange.request, "POST")
+            query = exchange.request.query_string
+            spoken = translated.reply(dialect, exchange.body, path, query, exchange.settings)
+            return await self._answer(exchange, spoken)
         if path == _HEALTH:
             body = b'{"status":"ok"}'
         elif path == _MODELS:
@@ -185,7 +192,7 @@ class Mock:
         self, exchange: Exchange, reply: Streamed, behaviour: Behaviour
     ) -> web.StreamResponse:
         request, delay = exchange.request, parse_delay(exchange.settings.itl)
-        head = exchange.headers(_EVENTS)
+        head = exchange.headers(reply.content_type)
         head["cache-control"] = "no-cache"
         response = web.StreamResponse(headers=head)
         await response.prepare(request)
@@ -259,7 +266,16 @@ def _failure(status: int, asked: str) -> MockError:
 
 def _refuse(exchange: Exchange, error: MockError) -> web.Response:
     headers = exchange.headers(_JSON) | error.headers
-    return web.Response(status=error.status, body=openai.error_body(error), headers=headers)
+    dialect = _translated().find(exchange.request.path)
+    spelled = openai.error_body(error) if dialect is None else translated.error_body(dialect, error)
+    return web.Response(status=error.status, body=spelled, headers=headers)
+
+
+@functools.cache
+def _translated() -> Endpoints:
+    """The endpoints of the dialects that the mock speaks by their codecs."""
+    dialects: list[Dialect] = [find("dialects", name)() for name in names("dialects")]
+    return Endpoints(each for each in dialects if each.form and each.path not in ENDPOINTS)
 
 
 async def _pause(seconds: float) -> None:

@@ -135,6 +135,8 @@ def _print(
     print("\n" + report.overview(options.workloads, summaries, names))
     if baseline:
         print(f"\nIn brackets: median of the ratios to {baseline} in the same round.")
+    if told := report.translation(results.samples):
+        print(told)
     for note in notes:
         print(f"note: {note}")
     for line in report.failure_lines(results.failures):

@@ -49,6 +49,8 @@ class Contender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What {tls} stands for where the upstream is TLS; elsewhere it is empty."""
     exact: bool = True
     """It passes bytes on as they are. If not, its events are counted instead of compared."""
+    workloads: list[str] = []
+    """The only ones that it is measured with; empty: all."""
     ready_timeout: float = 20.0
     """Seconds from its start to its first answer."""
 
@@ -155,6 +157,20 @@ from importlib.metadata import version
 print(*(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec")), sep=", ")
 """
 
+TRANSLATING = """
+[server]
+listen = "127.0.0.1:{port}"
+admin_listen = "127.0.0.1:0"
+
+[provider.anthropic]
+type = "anthropic"
+url = "{upstream}"
+token = "env:BENCH_TOKEN"
+
+[[route]]
+targets = ["anthropic/claude-sonnet-4-5"]
+"""
+
 DIRECT = Contender("direct", [])
 
 BUILT_IN = (
@@ -190,6 +206,14 @@ BUILT_IN = (
         files={"config.toml": OURS},
         env={"BENCH_TOKEN": "sk-bench-upstream", "SSL_CERT_FILE": "{tls}"},
         tls="{ca}",
+    ),
+    Contender(
+        "translating",
+        ["{venv}/llm-proxy", "serve", "-c", "{folder}/config.toml"],
+        files={"config.toml": TRANSLATING},
+        env={"BENCH_TOKEN": "sk-bench-upstream"},
+        exact=False,
+        workloads=["lockstep"],
     ),
 )
 

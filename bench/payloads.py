@@ -71,6 +71,11 @@ def write(folder: Path) -> None:
     (folder / "stream.head").write_bytes(
         _head("text/event-stream; charset=utf-8", "Transfer-Encoding: chunked\r\n")
     )
+    message = _compact(_message([{"type": "text", "text": "x" * 800}], "end_turn"))
+    (folder / "messages.wire").write_bytes(
+        _head("application/json", f"Content-Length: {len(message)}\r\n") + message
+    )
+    (folder / "frames.messages").write_bytes(b"".join(message_frames()))
     (folder / "frames").write_bytes(b"".join(frames(usage=False)))
     (folder / "frames.usage").write_bytes(b"".join(frames(usage=True)))
 
@@ -91,6 +96,53 @@ def frames(*, usage: bool) -> list[bytes]:
         counts = {"prompt_tokens": 400, "completion_tokens": 64, "total_tokens": 464}
         chunks.append(_chunk([], {"usage": counts}))
     return [*chunks, b"data: [DONE]\n\n"]
+
+
+def message_frames() -> list[bytes]:
+    """The same stream in Anthropic's words, event by event.
+
+    The first two are one piece, and so are the last of the content and the finish: a client of
+    OpenAI's API gets one event for each.
+    """
+
+    def event(kind: str, **fields: object) -> bytes:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), _compact({"type": kind, **fields}))
+
+    start = event("message_start", message=_message([], None))
+    block = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    contents = [
+        event(
+            "content_block_delta",
+            index=0,
+            delta={"type": "text_delta", "text": _WORDS[n % len(_WORDS)]},
+        )
+        for n in range(CONTENT_EVENTS)
+    ]
+    stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    # A blank line of CRLF ends an event as well, and the mock cuts at LF LF alone.
+    begin = start.replace(b"\n", b"\r\n") + block
+    end = event("content_block_stop", index=0)
+    usage = {"output_tokens": 64}
+    return [
+        begin,
+        *contents,
+        end,
+        event("message_delta", delta=stop, usage=usage),
+        event("message_stop"),
+    ]
+
+
+def _message(content: list[object], stop: str | None) -> dict[str, object]:
+    return {
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": content,
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 400, "output_tokens": 1},
+    }
 
 
 def _chunk(choices: list[dict[str, object]], rest: dict[str, object]) -> bytes:

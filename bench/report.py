@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import Failure, Sample, Spread, Summary
+from bench.figures import Failure, Sample, Spread, Summary, ratios, spread
 from bench.workloads import RELATIVE, Workload
 
 SATURATED = 0.95
@@ -191,6 +191,22 @@ def disturbed(samples: Sequence[Sample]) -> dict[str, float]:
             shares.setdefault(sample.workload, []).append(sample.detail["elsewhere"])
     means = {workload: statistics.fmean(values) for workload, values in shares.items()}
     return {workload: mean for workload, mean in means.items() if mean >= DISTURBED}
+
+
+def translation(samples: Sequence[Sample]) -> str:
+    """What translating an event costs beside passing it on; "" where not both were measured."""
+    lockstep = [sample for sample in samples if sample.workload == "lockstep"]
+    found = ratios(
+        [sample for sample in lockstep if sample.contender == "translating"],
+        [sample for sample in lockstep if sample.contender == "ours"],
+    )
+    if not found:
+        return ""
+    times = spread(found)
+    return (
+        f"An event that is translated (Anthropic to OpenAI) costs {number(times.median)} times one "
+        f"that passes ({range_of(times)}, in the same rounds)."
+    )
 
 
 def failure_lines(failures: Sequence[Failure]) -> list[str]:

@@ -120,7 +120,8 @@ class Rounds:
     def _contenders(self, workload: Workload) -> Iterator[Contender]:
         """`direct` speaks no TLS: its upstream is what it would be compared with."""
         for contender in self._options.contenders:
-            if contender.command or not workload.tls:
+            fits = not contender.workloads or workload.name in contender.workloads
+            if fits and (contender.command or not workload.tls):
                 yield contender
 
     def _start(

@@ -23,6 +23,8 @@ IDLE_EVENTS = 3
 PUSH_BYTES = 50_000_000
 
 _PATH = b"POST /v1/chat/completions "
+_MESSAGES_PATH = b"POST /v1/messages "
+_USER_ID = re.compile(rb'"user_id": *"s(\d+)"')
 _USER = re.compile(rb'"user": *"s(\d+)"')
 _ASKS_USAGE = re.compile(rb'"include_usage": *true')
 
@@ -34,6 +36,7 @@ class Load:
         self._folder = folder
         self._answer = (folder / "answer").read_bytes()
         self._answer_wire = (folder / "answer.wire").read_bytes()
+        self._messages_wire = (folder / "messages.wire").read_bytes()
         self._stream_head = (folder / "stream.head").read_bytes()
         self._commands: asyncio.Queue[str] = asyncio.Queue()
         self._run: Run | None = None
@@ -208,27 +211,29 @@ class Load:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 body = await read_body(reader, head)
-                if not head.startswith(_PATH):
+                messages = head.startswith(_MESSAGES_PATH)
+                if not messages and not head.startswith(_PATH):
                     writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
                 elif self._streams and self._run is not None:
-                    await self._stream(body, writer)
+                    await self._stream(body, writer, messages=messages)
                 else:
-                    writer.write(self._answer_wire)
+                    writer.write(self._messages_wire if messages else self._answer_wire)
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
 
-    async def _stream(self, body: bytes, writer: asyncio.StreamWriter) -> None:
-        named = _USER.search(body)
+    async def _stream(self, body: bytes, writer: asyncio.StreamWriter, *, messages: bool) -> None:
+        named = (_USER_ID if messages else _USER).search(body)
         if named is None or int(named[1]) >= len(self._streams):
             writer.close()
             return
         stream = self._streams[int(named[1])]
         stream.mock = writer
-        stream.usage = _ASKS_USAGE.search(body) is not None
+        usage = _ASKS_USAGE.search(body) is not None
+        stream.variant = "messages" if messages else "usage" if usage else "plain"
         writer.write(self._stream_head)
-        stream.send(FRAMES[stream.usage][0])
+        stream.send(FRAMES[stream.variant][0])
         if self._run is not None and self._run.kind == "slow":
-            contents = FRAMES[stream.usage][1 : 1 + CONTENT_EVENTS]
+            contents = FRAMES[stream.variant][1 : 1 + CONTENT_EVENTS]
             while self._pushed < PUSH_BYTES:
                 stream.send(*contents)
                 self._pushed += sum(map(len, contents))

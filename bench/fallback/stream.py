@@ -6,9 +6,14 @@ import time
 import msgspec
 
 from bench.generator import WorkloadFailed
-from bench.payloads import CONTENT_EVENTS, frames
+from bench.payloads import CONTENT_EVENTS, frames, message_frames
 
-FRAMES = {usage: frames(usage=usage) for usage in (False, True)}
+FRAMES = {
+    "plain": frames(usage=False),
+    "usage": frames(usage=True),
+    "messages": message_frames(),
+}
+"""By variant: what the request asks for, and of whom."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -33,7 +38,7 @@ class Stream:
         self.number = number
         self.mock: asyncio.StreamWriter | None = None
         self.mock_done = asyncio.Event()
-        self.usage = False
+        self.variant = "plain"
         self.sent = self.seen = 0
         self.tail_at: int | None = None
         self.sent_at = 0.0
@@ -43,14 +48,14 @@ class Stream:
         if self.mock is None or self.mock.is_closing():
             raise WorkloadFailed("the proxy left a stream that its client still reads")
         self.sent_at = time.monotonic()
-        for frame in contents or (FRAMES[self.usage][1 + (self.sent - 1) % CONTENT_EVENTS],):
+        for frame in contents or (FRAMES[self.variant][1 + (self.sent - 1) % CONTENT_EVENTS],):
             self.sent += 1
             self.mock.write(b"%x\r\n%b\r\n" % (len(frame), frame))
 
     def tail(self) -> None:
         """From the mock: the end, as providers do it."""
         self.tail_at = self.sent
-        self.send(*FRAMES[self.usage][1 + CONTENT_EVENTS :])
+        self.send(*FRAMES[self.variant][1 + CONTENT_EVENTS :])
         self.sent = self.tail_at + 2  # the client sees no usage
         assert self.mock is not None
         self.mock.write(b"0\r\n\r\n")
@@ -58,7 +63,7 @@ class Stream:
 
     def expected(self) -> bytes:
         """The frame that must arrive next."""
-        all_frames = FRAMES[self.usage]
+        all_frames = FRAMES[self.variant]
         if self.seen >= self.sent:
             raise WorkloadFailed("a stream holds more than the provider sent")
         if self.seen == 0:

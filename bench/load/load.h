@@ -68,11 +68,12 @@ typedef struct Frames {
     size_t contents, tail;
 } Frames;
 
-enum { PLAIN, WITH_USAGE }; /* variants of the stream, as the request asked */
+enum { PLAIN, WITH_USAGE, MESSAGES }; /* variants of the stream, as the request asked */
 
-extern Frames frames[2];
-extern Bytes answer;      /* the body of a unary answer */
-extern Bytes answer_wire; /* with its head */
+extern Frames frames[3];
+extern Bytes answer;        /* the body of a unary answer */
+extern Bytes answer_wire;   /* with its head */
+extern Bytes messages_wire; /* the same from a provider that speaks Anthropic's Messages API */
 extern Bytes stream_head;
 
 Bytes payload_file(const char *folder, const char *name);

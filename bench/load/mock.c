@@ -11,6 +11,7 @@
 enum { READ_ROOM = 64 * 1024, BACKLOG = 4096 };
 
 static const char PATH[] = "POST /v1/chat/completions ";
+static const char MESSAGES_PATH[] = "POST /v1/messages ";
 
 struct Mock {
     Channel channel; /* the first field: its Watched is the mock's connection */
@@ -109,12 +110,11 @@ static bool asks_usage(const char *body, size_t size) {
     return *at == 't';
 }
 
-/* The stream that a request names in its `user` field; NULL = none of this run. */
-static Stream *named_stream(const char *body, size_t size) {
-    static const char KEY[] = "\"user\"";
-    const char *at = memmem(body, size, KEY, sizeof KEY - 1);
+/* The stream that a request names in the field `key`; NULL = none of this run. */
+static Stream *named_stream(const char *body, size_t size, const char *key) {
+    const char *at = memmem(body, size, key, strlen(key));
     if (at == NULL) return NULL;
-    for (at += sizeof KEY - 1; *at == ' ' || *at == ':' || *at == '"'; at++) {
+    for (at += strlen(key); *at == ' ' || *at == ':' || *at == '"'; at++) {
     }
     size_t number = *at == 's' ? (size_t)strtoul(at + 1, NULL, 10) : run.connections;
     return number < run.connections ? &streams[number] : NULL;
@@ -122,9 +122,13 @@ static Stream *named_stream(const char *body, size_t size) {
 
 static bool respond(Mock *mock, char *body, size_t size) {
     bool unary = run.kind == UNARY || run.kind == OPEN || run.kind == RESTING;
-    if (memcmp(mock->in, PATH, sizeof PATH - 1) != 0) {
+    bool messages = memcmp(mock->in, MESSAGES_PATH, sizeof MESSAGES_PATH - 1) == 0;
+    if (!messages && memcmp(mock->in, PATH, sizeof PATH - 1) != 0) {
         static const char NONE[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
         return channel_write(&mock->channel, NONE, sizeof NONE - 1);
+    }
+    if (unary && messages) {
+        return channel_write(&mock->channel, messages_wire.data, messages_wire.size);
     }
     if (unary) {
         size_t expected = run.request.size;
@@ -137,7 +141,7 @@ static bool respond(Mock *mock, char *body, size_t size) {
     /* A byte behind the body stands for the end of the string. */
     char behind = body[size];
     body[size] = 0;
-    Stream *stream = named_stream(body, size);
+    Stream *stream = named_stream(body, size, messages ? "\"user_id\"" : "\"user\"");
     bool usage = asks_usage(body, size);
     body[size] = behind;
     if (stream == NULL || stream->mock != NULL) {
@@ -147,7 +151,7 @@ static bool respond(Mock *mock, char *body, size_t size) {
     mock->stream = stream;
     mock->pushing = false;
     stream->mock = mock;
-    stream->variant = usage ? WITH_USAGE : PLAIN;
+    stream->variant = messages ? MESSAGES : usage ? WITH_USAGE : PLAIN;
     stream->sent = 1;
     stream->sent_ns = now_ns();
     return channel_write(&mock->channel, stream_head.data, stream_head.size) && send_frame(mock, 0);

@@ -5,8 +5,8 @@
 
 #include "load.h"
 
-Frames frames[2];
-Bytes answer, answer_wire, stream_head;
+Frames frames[3];
+Bytes answer, answer_wire, messages_wire, stream_head;
 
 Bytes payload_file(const char *folder, const char *name) {
     char path[4096];
@@ -61,7 +61,9 @@ static Frames split(Bytes all, size_t tail) {
 void payload_load(const char *folder) {
     answer = payload_file(folder, "answer");
     answer_wire = payload_file(folder, "answer.wire");
+    messages_wire = payload_file(folder, "messages.wire");
     stream_head = payload_file(folder, "stream.head");
     frames[PLAIN] = split(payload_file(folder, "frames"), 2);
     frames[WITH_USAGE] = split(payload_file(folder, "frames.usage"), 3);
+    frames[MESSAGES] = split(payload_file(folder, "frames.messages"), 3);
 }

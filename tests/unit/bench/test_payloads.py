@@ -71,3 +71,12 @@ def test_the_files_hold_what_the_mock_sends(tmp_path: Path) -> None:
     assert (tmp_path / "stream.head").read_bytes().endswith(b"\r\n\r\n")
     for name, usage in (("frames", False), ("frames.usage", True)):
         assert (tmp_path / name).read_bytes() == b"".join(payloads.frames(usage=usage))
+
+
+def test_the_same_stream_in_anthropics_words_has_as_many_frames() -> None:
+    plain, messages = payloads.frames(usage=True), payloads.message_frames()
+    assert len(messages) == len(plain)
+    assert all(frame.endswith(b"\n\n") and frame.count(b"\n\n") == 1 for frame in messages)
+    kinds = [json.loads(f.rpartition(b"data: ")[2])["type"] for f in messages]
+    assert kinds[1:-3] == ["content_block_delta"] * payloads.CONTENT_EVENTS
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]

@@ -130,3 +130,16 @@ def test_the_report_is_json_that_reads_back() -> None:
     )
     assert msgspec.json.decode(msgspec.json.encode(document), type=report.Report) == document
     assert "2 cores" in report.machine_line(msgspec.structs.replace(document.machine, cores=2))
+
+
+def test_translation_is_told_beside_what_passes() -> None:
+    samples = [
+        Sample("lockstep", "ours", 0, 10.0, {}),
+        Sample("lockstep", "translating", 0, 25.0, {}),
+        Sample("lockstep", "ours", 1, 10.0, {}),
+        Sample("lockstep", "translating", 1, 35.0, {}),
+        Sample("paced", "translating", 1, 99.0, {}),
+    ]
+    assert "costs 3.00 times" in report.translation(samples)
+    assert "2.50-3.50" in report.translation(samples)
+    assert report.translation(samples[:1]) == ""

@@ -15,17 +15,17 @@ def received(stream: Stream) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("usage", [False, True])
-def test_the_client_sees_all_frames_but_the_usage(usage: bool) -> None:
+@pytest.mark.parametrize("variant", ["plain", "usage"])
+def test_the_client_sees_all_frames_but_the_usage(variant: str) -> None:
     stream = Stream(0)
-    stream.usage = usage
+    stream.variant = variant
     contents = CONTENT_EVENTS + 3  # once round, and on
     stream.sent = 1 + contents
     role, *middle = received(stream)
     stream.tail_at = stream.sent
     stream.sent += 2
     finish, done = received(stream)
-    frames = FRAMES[usage]
+    frames = FRAMES[variant]
     assert role == frames[0]
     assert middle[:CONTENT_EVENTS] == frames[1 : 1 + CONTENT_EVENTS]
     assert middle[CONTENT_EVENTS:] == frames[1:4]

@@ -55,8 +55,9 @@ run: $(RUNTIME) ## ARGS='-c FILE …' go to `llm-proxy serve`
 bench: $(DEV) ## FULL=1 for the long one
 	@$(BIN)/python -m bench $(if $(FULL),--full)
 
-fuzz: $(DEV) ## FUZZ_SECONDS=N, T=EXPRESSION
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=0
+fuzz: $(DEV) ## FUZZ_SECONDS=N for each decoder, by chance and guided by coverage
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz/test_decoders.py --hypothesis-profile=fuzz --timeout=0
+	@$(BIN)/python -m tests.fuzz.guided --each --seconds $(FUZZ_SECONDS)
 
 fmt: $(DEV) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix $(CODE)

@@ -9,7 +9,14 @@ from bench import options
 
 def test_by_default_it_is_the_quick_pass_of_everybody() -> None:
     found = options.parse([])
-    assert [one.name for one in found.contenders] == ["direct", "nginx", "haproxy", "naive", "ours", "translating"]
+    assert [one.name for one in found.contenders] == [
+        "direct",
+        "nginx",
+        "haproxy",
+        "naive",
+        "ours",
+        "translating",
+    ]
     assert all(one.quick for one in found.workloads)
     assert not found.full
     assert found.budget < 180

@@ -209,7 +209,7 @@ def _began(
     """Tell those who want to know that a response began, and have them told of its end."""
     outcome = Outcome(
         status=upstream.status,
-        retry_after=retry_after(upstream.fields),
+        retry_after=retry_after(upstream.fields) if upstream.status >= 400 else None,
         seconds=exchange.head_at - exchange.sent_at,
     )
     _report(target, address, token, outcome)

@@ -9,7 +9,7 @@ import hmac
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, NoReturn, Self, cast
 
 from proxy.component import Component
 from proxy.exchange import Exchange, FinalRequest, Outcome, RawRequest
@@ -87,12 +87,23 @@ class Token(Component):
     _directory: ClassVar[str] = ""
     """Where its relative paths start from; each instance has its own."""
 
+    def inner(self) -> list["Token"]:
+        """The tokens among its keys, which live as it does."""
+        values = [getattr(self, name) for name in self.__struct_fields__]
+        listed = [each for value in values if isinstance(value, tuple) for each in value]
+        return [each for each in (*values, *listed) if isinstance(each, Token)]
+
     def like(self, other: Component) -> bool:
-        same_place = self._directory == getattr(other, "_directory", "")
-        return same_place and super().like(other)
+        if not super().like(other):
+            return False
+        theirs = cast("Token", other)
+        pairs = zip(self.inner(), theirs.inner(), strict=True)
+        return self._directory == theirs._directory and all(a.like(b) for a, b in pairs)
 
     def adopt(self, fresh: Self) -> None:
         vars(self)["_place"] = fresh._place
+        for token, other in zip(self.inner(), fresh.inner(), strict=True):
+            token.adopt(other)
 
     def resolve(self, environ: Mapping[str, str], directory: str) -> None:
         """Get what can be had without waiting for anybody; called once, before `open`.

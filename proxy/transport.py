@@ -20,7 +20,6 @@ and aiohttp is pinned to the minor version they were tested with):
 import asyncio
 import os
 import socket
-from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable
 from random import uniform
@@ -202,7 +201,7 @@ async def _dial_socket(path: str) -> Dialled:
 
 
 def _proxy(origin: Origin, via: Via) -> tuple[URL, dict[str, str]]:
-    """Where the proxy to `origin` is, and the field that says as whom we ask it (RFC 7617).
+    """Where the proxy to `origin` is, and the field that says as whom we ask it.
 
     Raises ConnectFailed.
     """
@@ -211,11 +210,7 @@ def _proxy(origin: Origin, via: Via) -> tuple[URL, dict[str, str]]:
     except (ValueError, BadCredentials) as error:
         what = "is not known" if isinstance(error, BadCredentials) else str(error)
         raise ConnectFailed(f"cannot connect to {origin}: the proxy's URL {what}") from error
-    fields = {}
-    if proxy.user is not None:
-        userinfo = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")
-        fields["proxy-authorization"] = f"Basic {userinfo}"
-    return URL.build(scheme=proxy.scheme, host=proxy.host, port=proxy.port), fields
+    return URL(proxy.base), proxy.fields()
 
 
 def _for_proxy(final: FinalRequest, via: Via) -> FinalRequest:

@@ -1,6 +1,7 @@
 """Via: the HTTP proxy that stands between this one and a provider."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -19,6 +20,19 @@ class ProxyUrl(NamedTuple):
     port: int
     user: str | None
     password: str
+
+    @property
+    def base(self) -> str:
+        """Where it is, without as whom it is asked."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def fields(self) -> dict[str, str]:
+        """The field that says as whom it is asked (RFC 7617); none where that is nobody."""
+        if self.user is None:
+            return {}
+        pair = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        return {"proxy-authorization": f"Basic {pair}"}
 
 
 class Via:

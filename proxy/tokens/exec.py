@@ -12,19 +12,13 @@ from typing import Annotated, Self
 
 from msgspec import Meta
 
-from proxy.errors import ConfigError
-from proxy.tasks import spawn
 from proxy.token import Secret
-from proxy.tokens._held import MAX_BYTES, Held, log, secret_of
+from proxy.tokens._held import MAX_BYTES, Held, secret_of
+from proxy.tokens._refreshed import Refreshed
 from proxy.units import Duration, format_duration, parse_duration
 
-AHEAD = 0.8
-"""The part of a credential's life after which the next one is asked for."""
-RETRY = (1.0, 60.0)
-"""Seconds until a failed run is repeated, at first and at most; each wait doubles the last."""
 
-
-class Exec(Held):
+class Exec(Refreshed, Held):
     """What a program prints, written ``"exec:program argument …"`` for short.
 
     No shell reads the command. A last line break is no part of the credential; what the program
@@ -48,6 +42,8 @@ class Exec(Held):
         ),
     ] = None
     timeout: Annotated[Duration, Meta(description="How long it may run.")] = parse_duration("10s")
+
+    patient = False
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -75,17 +71,9 @@ class Exec(Held):
         self._argv = (program, *self.command[1:])
         self._environ = dict(environ)
 
-    async def open(self) -> None:
-        try:
-            self.hold(await self.run())
-        except ValueError as error:
-            raise ConfigError([f"{self._place}: {error}"]) from None
-        if self.expires:
-            self._refreshing = spawn(self._refresh(self.expires), f"refresh {self.command[0]}")
-
-    async def close(self) -> None:
-        if self.expires:
-            self._refreshing.cancel()
+    async def renew(self) -> float | None:
+        self.hold(await self.run())
+        return self.expires
 
     async def run(self) -> Secret:
         """Run the program; raises ValueError, with nothing that it printed, if that fails."""
@@ -117,20 +105,6 @@ class Exec(Held):
         if ended and status:
             raise ValueError(f"{name} failed ({_spelled(status)})")
         return secret_of(data, f"what {name} prints")
-
-    async def _refresh(self, expires: Duration) -> None:
-        retry, limit = RETRY
-        delay = expires * AHEAD
-        while True:
-            await asyncio.sleep(delay)
-            try:
-                self.hold(await self.run())
-            except ValueError as error:
-                log.warning("%s: %s; the old credential stays in use", self._place, error)
-                delay, retry = retry, min(2 * retry, limit)
-            else:
-                log.debug("%s: refreshed by %s", self._place, self.command[0])
-                delay, retry = expires * AHEAD, RETRY[0]
 
 
 async def _output(process: Process) -> bytes:

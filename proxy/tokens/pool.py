@@ -2,12 +2,11 @@
 
 import logging
 from contextlib import AsyncExitStack
-from typing import Annotated, Self, cast
+from typing import Annotated
 
 from msgspec import Meta
 
 from proxy.affinity import HASH_BY, affinity, check_affinity
-from proxy.component import Component
 from proxy.errors import BadCredentials
 from proxy.exchange import Exchange, Outcome, RawRequest
 from proxy.selection import SELECT, WEIGHTS, Rest, Selection
@@ -61,17 +60,6 @@ class Pool(Token):
 
     async def close(self) -> None:
         await self._opened.aclose()
-
-    def like(self, other: Component) -> bool:
-        if not super().like(other):
-            return False
-        theirs = cast("Pool", other).tokens
-        return all(mine.like(its) for mine, its in zip(self.tokens, theirs, strict=True))
-
-    def adopt(self, fresh: Self) -> None:
-        super().adopt(fresh)
-        for token, other in zip(self.tokens, fresh.tokens, strict=True):
-            token.adopt(other)
 
     def pick(self, exchange: Exchange) -> Token:
         key = affinity(exchange, self.hash_by) if self.select == "hash" else b""

@@ -19,7 +19,7 @@ from proxy.testing import (
     sse,
     stream_head,
 )
-from proxy.tokens import exec as exec_module
+from proxy.tokens import _refreshed as refreshed_module
 from proxy.tokens import file as file_module
 
 CONFIG = """
@@ -90,7 +90,8 @@ async def test_a_file_that_changes_serves_the_requests_that_follow(
 async def test_a_program_is_run_again_before_its_credential_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(exec_module, "AHEAD", 0.02)
+    monkeypatch.setattr(refreshed_module, "AHEAD", (0.02, 0.02))
+    monkeypatch.setattr(refreshed_module, "SHORTEST", 0.02)
     count = tmp_path / "count"
     script = f"echo x >> {count}; echo canary-$(wc -l < {count})"
     token = f'{{ type = "exec", command = ["sh", "-c", "{script}"], expires = "1s" }}'

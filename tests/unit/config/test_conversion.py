@@ -8,11 +8,14 @@ from msgspec import Meta
 
 from proxy.config.conversion import SECRET_HINT, Conversion
 from proxy.config.source import parse
+from proxy.registry import names
 from proxy.token import Secret, Token
 from proxy.tokens.exec import Exec
 from proxy.tokens.static import Env, Literal
 from proxy.units import Duration, Size, parse_duration
 from tests.unit.conftest import Request
+
+TOKENS = ", ".join(names("tokens"))
 
 
 class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -165,11 +168,10 @@ def test_each_type_has_its_spelling(text: str, expected: dict[str, Any]) -> None
         ('token = "literal:"', "[token]: the literal is empty"),
         ('token = "exec:"', "[token]: no program is named"),
         ("token = 'exec:\"'", "[token]: No closing quotation"),
-        ("token = {}", "[token.type]: is missing (known: client, env, exec, file, literal, pool)"),
+        ("token = {}", f"[token.type]: is missing (known: {TOKENS})"),
         (
             'token = { type = "enf" }',
-            '[token.type]: unknown token type "enf" '
-            '(known: client, env, exec, file, literal, pool; did you mean "env"?)',
+            f'[token.type]: unknown token type "enf" (known: {TOKENS}; did you mean "env"?)',
         ),
         (
             'token = { type = "env" }',

@@ -1,7 +1,5 @@
 """What can be said of a command without running it; the running is in tests/e2e."""
 
-import asyncio
-import logging
 from pathlib import Path
 
 import pytest
@@ -61,57 +59,17 @@ def test_the_program_is_looked_for_on_the_path_or_in_the_configurations_folder(
             Exec(command=(name,)).resolve({"PATH": "/usr/bin:/bin"}, str(tmp_path))
 
 
-class Clock:
-    """Stands for the loop's clock: every sleep is noted, and the last one does not end."""
-
-    def __init__(self, sleeps: int) -> None:
-        self.slept: list[float] = []
-        self.over = asyncio.Event()
-        self._sleeps = sleeps
-
-    async def sleep(self, delay: float) -> None:
-        self.slept.append(delay)
-        if len(self.slept) == self._sleeps:
-            self.over.set()
-            await asyncio.Event().wait()
-
-
-async def test_it_runs_again_before_what_it_printed_expires_and_soon_after_it_failed(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_what_it_prints_is_good_for_as_long_as_it_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    no = ValueError("get-key failed (exit status 1)")
-    outcomes: list[str | ValueError] = ["one", "two", no, no, no, "three", no, "four"]
-    clock = Clock(len(outcomes))
-    picked: list[str] = []
-
     async def run(token: Exec) -> Secret:
-        if "_secret" in vars(token):
-            picked.append(token.credential(Request()))
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, ValueError):
-            raise outcome
-        return Secret(outcome)
+        return Secret(CANARY)
 
     monkeypatch.setattr(Exec, "run", run)
-    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
-    token = Exec(command=("get-key",), expires=Duration(100))
-    vars(token)["_place"] = "c.toml:3: [provider.x.token]"
-    await token.open()
-    await clock.over.wait()
-    await token.close()
-
-    assert clock.slept == [80, 80, 1, 2, 4, 80, 1, 80]
-    assert picked == ["one", "two", "two", "two", "two", "three", "three"]
-    assert token.credential(Request()) == "four"
-    warnings = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
-    assert (
-        warnings
-        == [
-            "c.toml:3: [provider.x.token]: get-key failed (exit status 1); "
-            "the old credential stays in use"
-        ]
-        * 4
-    )
+    for expires in (None, Duration(100)):
+        token = Exec(command=("get-key",), expires=expires)
+        assert await token.renew() == expires
+        assert token.credential(Request()) == CANARY
 
 
 async def test_without_an_expiry_it_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:

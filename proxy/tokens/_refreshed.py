@@ -1,0 +1,115 @@
+"""What tokens share that are had from somebody, and had anew before they expire."""
+
+import asyncio
+import contextlib
+import logging
+from abc import abstractmethod
+from random import uniform
+from typing import ClassVar
+
+from proxy.errors import ConfigError
+from proxy.exchange import Outcome
+from proxy.tasks import spawn
+from proxy.token import Token
+from proxy.units import clock
+
+AHEAD = (0.7, 0.8)
+"""The part of a credential's life after which the next one is asked for: by chance between the
+two, so that neighbours do not ask in step."""
+RETRY = (1.0, 60.0)
+"""Seconds until a failed attempt is repeated, at first and at most; each wait doubles the last."""
+SHORTEST = 1.0
+"""Seconds between two attempts, however short a life is."""
+UNASKED = 30.0
+"""Seconds that a credential is old before a provider's refusal has another one asked for."""
+
+log = logging.getLogger("proxy")
+
+
+class Refused(ValueError):
+    """Whoever gives credentials out says no, and would say so again."""
+
+
+class Refreshed(Token):
+    """A token whose credential is renewed ahead of its expiry, by one attempt at a time.
+
+    A failure keeps the old one. One that the provider refuses (401) is renewed before its time.
+    """
+
+    patient: ClassVar[bool] = True
+    """The proxy starts without it, where whoever gives it out cannot be reached or is not well."""
+
+    @abstractmethod
+    async def renew(self) -> float | None:
+        """Get the credential anew, and hold it; returns for how many seconds it is good.
+
+        None is for ever. Does not take longer than a time of its own. Raises Refused, or
+        ValueError where another attempt may succeed; neither has a trace of a credential.
+        """
+
+    async def open(self) -> None:
+        self._wanted = asyncio.Event()
+        self._tried_at = 0.0
+        self._held = False
+        async with contextlib.AsyncExitStack() as opened:
+            for token in self.inner():
+                await token.open()
+                opened.push_async_callback(token.close)
+            delay = await self._first()
+            self._opened = opened.pop_all()
+        self._refreshing = spawn(self._refresh(delay), f"refresh {self._place}")
+
+    async def close(self) -> None:
+        self._refreshing.cancel()
+        await self._opened.aclose()
+
+    def report(self, token: Token, outcome: Outcome) -> None:
+        if outcome.status == 401 and clock() - self._tried_at > UNASKED:
+            self._wanted.set()
+
+    async def _first(self) -> float | None:
+        """Get the first credential; returns for how long to wait before the next is asked for."""
+        try:
+            return await self._renew()
+        except ValueError as error:
+            if isinstance(error, Refused) or not self.patient:
+                raise ConfigError([f"{self._place}: {error}"]) from None
+            self._complain(error)
+            return RETRY[0]
+
+    async def _renew(self) -> float | None:
+        self._tried_at = clock()
+        try:
+            life = await self.renew()
+        except ValueError:
+            raise
+        except Exception as error:
+            # Of a library's: what it says may hold what it was given.
+            raise ValueError(f"it cannot be had ({type(error).__name__})") from None
+        self._held = True
+        return None if life is None else max(life * uniform(*AHEAD), SHORTEST)
+
+    async def _refresh(self, delay: float | None) -> None:
+        retry, longest = RETRY
+        while True:
+            await pause(self._wanted, delay)
+            try:
+                delay = await self._renew()
+            except ValueError as error:
+                self._complain(error)
+                delay, retry = retry * uniform(0.8, 1.2), min(2 * retry, longest)
+            else:
+                log.debug("%s: refreshed", self._place)
+                retry = RETRY[0]
+
+    def _complain(self, error: ValueError) -> None:
+        kept = "the old credential stays in use" if self._held else "there is none so far"
+        log.warning("%s: %s; %s", self._place, error, kept)
+
+
+async def pause(wanted: asyncio.Event, seconds: float | None) -> None:
+    """Wait for so many seconds, or until something is wanted."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wanted.wait()
+    wanted.clear()

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
+from proxy.outbox import Outbox
 from proxy.sockets import reset, unsent
 
 BODY_PACE = 16 * 1024
@@ -71,6 +72,7 @@ class Downstream:
         "_bodiless",
         "_connection",
         "_head",
+        "_outbox",
         "_transport",
         "chunked",
         "forwarded",
@@ -91,10 +93,19 @@ class Downstream:
     length: int | None
 
     def __init__(
-        self, connection: Connection, method: str, target: str, *, http11: bool, keep_alive: bool
+        self,
+        connection: Connection,
+        method: str,
+        target: str,
+        *,
+        http11: bool,
+        keep_alive: bool,
+        outbox: Outbox | None = None,
     ) -> None:
+        """`outbox`: where whole answers may wait for the end of the loop's turn; None: nowhere."""
         self._connection = connection
         self._transport = connection.transport
+        self._outbox = outbox
         self._head = b""
         self._bodiless = False
         self.method = method
@@ -125,6 +136,7 @@ class Downstream:
             framing = b"" if length is None else b"content-length: %d\r\n" % length
         elif self.http11:
             self.chunked = True
+            self._release()
             framing = b"transfer-encoding: chunked\r\n"
         else:
             self.keep_alive = False
@@ -150,8 +162,14 @@ class Downstream:
             self._head = b""
         elif self._bodiless:
             return
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self.chunked or self._outbox is None:
+            # A stream's next event waits for nothing: writing it later costs no less.
+            transport.write(data)
+        else:
+            self._outbox.write(transport, data)
 
     def flush(self) -> None:
         if self._head:
@@ -179,8 +197,13 @@ class Downstream:
             return
         if not self.writing_paused and (self.chunked or self.http11):
             # What was written still reaches the client; the missing end tells it the rest.
+            self._release()
             transport.close()
         else:
             # Without framing only a reset tells a broken end from a good one, and whoever takes
             # nothing shall not have the kernel keep it.
             reset(transport)
+
+    def _release(self) -> None:
+        if self._outbox is not None and self._transport is not None:
+            self._outbox.release(self._transport)

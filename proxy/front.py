@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from proxy.downstream import BODY_PACE, CLOSE_SECONDS, Downstream, Limits
 from proxy.errors import ClientLeft, ClientTimeout, ProxyError
 from proxy.framing.request import OrdinaryHead, parse_ordinary
+from proxy.outbox import Outbox
 from proxy.pipeline import Pipeline
 from proxy.sockets import has_left, unread
 from proxy.units import clock
@@ -34,6 +35,7 @@ class Owner(Protocol):
     """Each response is the last one of its connection, and says so."""
     stopped: bool
     """Nothing more is expected of anybody."""
+    outbox: Outbox
 
     @property
     def endpoints(self) -> frozenset[bytes]:
@@ -106,7 +108,14 @@ class OrdinaryRequest(Downstream):
         self, connection: "Front", known: "Known", body: bytes, error: ProxyError | None = None
     ) -> None:
         """`error` is why the body is not whole."""
-        super().__init__(connection, "POST", known.target, http11=True, keep_alive=True)
+        super().__init__(
+            connection,
+            "POST",
+            known.target,
+            http11=True,
+            keep_alive=True,
+            outbox=connection.outbox,
+        )
         self._body = body
         self._error = error
         self.headers = known.headers
@@ -185,6 +194,11 @@ class Front(asyncio.Protocol):
         return self._owner.closing
 
     @property
+    def outbox(self) -> Outbox:
+        """What gathers the responses' writes."""
+        return self._owner.outbox
+
+    @property
     def peer(self) -> str:
         if not self._peer and self.transport is not None:
             name = self.transport.get_extra_info("peername")
@@ -223,8 +237,11 @@ class Front(asyncio.Protocol):
     def eof_received(self) -> None:
         # A client that says no more is taken to want no more: whoever waits for an answer keeps
         # its side open, and nothing tells the others from those that left.
-        if self._task is not None and self.transport is not None:
-            self.transport.abort()
+        if self.transport is not None:
+            if self._task is not None:
+                self.transport.abort()
+            else:
+                self.outbox.release(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -256,7 +273,7 @@ class Front(asyncio.Protocol):
             self._asked = True
             head = parse_ordinary(data)
             if head is None:
-                self._owner.hand_over(self, data)
+                self._hand_over(data)
                 return
             known = self._known = Known(head)
             body = head.again(data)
@@ -269,7 +286,7 @@ class Front(asyncio.Protocol):
             or length > owner.limits.max_body_size
             or owner.closing
         ):
-            owner.hand_over(self, data)
+            self._hand_over(data)
         elif len(data) - start == length:
             self._answer(OrdinaryRequest(self, known, data[start:]))
         else:
@@ -278,6 +295,11 @@ class Front(asyncio.Protocol):
             self._arrived = self._marked = len(data) - start
             self._since = clock()
             self._body_came()
+
+    def _hand_over(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.outbox.release(self.transport)
+            self._owner.hand_over(self, data)
 
     def _body_came(self) -> None:
         length = self._length
@@ -300,8 +322,7 @@ class Front(asyncio.Protocol):
         try:
             await self._owner.pipeline().run(request, request)
         except asyncio.CancelledError:
-            if self.transport is not None:
-                self.transport.close()
+            self._close()
             raise
         finally:
             self._task = None
@@ -309,7 +330,7 @@ class Front(asyncio.Protocol):
         if transport is None:
             return
         if not request.keep_alive or self._owner.stopped:
-            transport.close()
+            self._close()
             return
         self._since = clock()
         if self._rest:
@@ -331,14 +352,14 @@ class Front(asyncio.Protocol):
             return
         fresh = not self._asked and now - self._since < FRESH_SECONDS
         if not fresh and not unread(transport):
-            transport.close()
+            self._close()
 
     def close(self) -> None:
         """Close the connection, whatever happens on it."""
         if self._task is not None:
             self._task.cancel()
-        elif self.transport is not None:
-            self.transport.close()
+        else:
+            self._close()
 
     def check(self, now: float) -> None:
         """Enforce the deadlines that no event would."""
@@ -362,4 +383,9 @@ class Front(asyncio.Protocol):
                 self._length, self._parts = -1, []
                 self._answer(OrdinaryRequest(self, self._known, b"", slow))
         elif 0 < limits.keepalive_timeout <= now - self._since:
-            transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.outbox.release(self.transport)
+            self.transport.close()

@@ -45,18 +45,15 @@ from proxy.downstream import CLOSE_SECONDS, Limits
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError
 from proxy.front import Front
 from proxy.listener import BACKLOG
+from proxy.outbox import Outbox
 from proxy.pipeline import Pipeline
 from proxy.request import MAX_FIELD, MAX_FIELDS, MAX_HEAD, Request, fault, head_too_large
-from proxy.sockets import has_left, unread
+from proxy.sockets import bound_unsent, has_left, unread
 from proxy.tasks import spawn
 from proxy.units import clock
 
 SWEEP_SECONDS = 1.0
 
-UNSENT_BYTES = 128 * 1024
-"""Bytes the kernel holds for a client beyond what is under way to it (TCP_NOTSENT_LOWAT)."""
-
-_TCP_NOTSENT_LOWAT = 25
 _TOO_MANY_FIELDS = "Too many headers received"
 
 TESTED = "3.14."
@@ -80,6 +77,7 @@ class Server:
         self.limits = limits
         self.closing = False
         self.stopped = False
+        self.outbox = Outbox()
         self.pipeline = pipeline
         self._web = _WebServer(self)
         self._fronts: set[Front] = set()
@@ -179,7 +177,7 @@ class Server:
 
     def arrived(self, front: Front) -> None:
         assert front.transport is not None
-        _bound_unsent(front.transport)
+        bound_unsent(front.transport)
         self._fronts.add(front)
 
     def gone(self, front: Front) -> None:
@@ -391,9 +389,3 @@ class Connection(RequestHandler):
         writer = StreamWriter(self, self._loop)
         self._owner.refuse(Request(ERROR, EMPTY_PAYLOAD, self, writer, cast(Any, None)), error)
         self.force_close()
-
-
-def _bound_unsent(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)

@@ -9,8 +9,20 @@ import termios
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes a close a reset."""
 
+UNSENT_BYTES = 128 * 1024
+"""Bytes the kernel holds for a client beyond what is under way to it (TCP_NOTSENT_LOWAT)."""
+
+_TCP_NOTSENT_LOWAT = 25
+
 _ESTABLISHED = 1
 """Linux's number for the state of a connection that neither side has closed."""
+
+
+def bound_unsent(transport: asyncio.Transport) -> None:
+    """Keep the kernel from hiding megabytes behind a client that takes little."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def unsent(transport: asyncio.Transport) -> int:

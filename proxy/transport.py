@@ -35,6 +35,7 @@ from yarl import URL
 from proxy.errors import BadCredentials, ConnectFailed, ProviderBroke
 from proxy.exchange import Exchange, FinalRequest, Origin, Timeouts
 from proxy.headers import line
+from proxy.outbox import Outbox
 from proxy.timers import Sweep
 from proxy.units import clock
 from proxy.upstream import UpstreamConnection
@@ -57,6 +58,7 @@ class Transport:
     def __init__(self, sweep: Sweep, connect_seconds: Observer | None = None) -> None:
         """`connect_seconds` is told how long each connection took to make."""
         self.sweep = sweep
+        self.outbox = Outbox()
         self._connect_seconds = connect_seconds
         self._idle: dict[Origin, deque[UpstreamConnection]] = {}
         self._dials: dict[Origin, ClientRequest] = {}

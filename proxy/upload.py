@@ -6,6 +6,7 @@ from typing import Protocol
 
 from proxy.exchange import FinalRequest
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
+from proxy.outbox import Outbox
 from proxy.units import clock
 
 _SEPARATE = 16 * 1024
@@ -24,15 +25,17 @@ class Connection(Protocol):
         """Done when the transport has room again; None while it has."""
 
 
-def send_whole(transport: asyncio.Transport, final: FinalRequest, body: bytes) -> None:
+def send_whole(
+    outbox: Outbox, transport: asyncio.Transport, final: FinalRequest, body: bytes
+) -> None:
     """Send a request whose body is here."""
     if len(body) > _SEPARATE:
         head = b"%bcontent-length: %d\r\n\r\n" % (final.head, len(body))
         transport.writelines((head, body))
     elif body or final.method not in _BODILESS:
-        transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body))
+        outbox.write(transport, b"%bcontent-length: %d\r\n\r\n%b" % (final.head, len(body), body))
     else:
-        transport.write(final.head + b"\r\n")
+        outbox.write(transport, final.head + b"\r\n")
 
 
 async def send_stream(

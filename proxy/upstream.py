@@ -23,6 +23,7 @@ from proxy.framing.head import (
     keeps_alive,
     parse_response_head,
 )
+from proxy.outbox import Outbox
 from proxy.relay import Sink
 from proxy.sockets import unsent
 from proxy.tasks import spawn
@@ -53,6 +54,7 @@ class Owner(Protocol):
     """Who keeps a connection between two requests."""
 
     sweep: Sweep
+    outbox: Outbox
 
     def keep(self, connection: "UpstreamConnection") -> None:
         """The connection is idle, and good for another request."""
@@ -156,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._buffer:
             self._fail(BadResponse("the provider spoke before it was asked anything"))
         elif isinstance(final.body, bytes):
-            send_whole(self._transport, final, final.body)
+            send_whole(self._owner.outbox, self._transport, final, final.body)
         else:
             self._upload = spawn(self._send_body(final, final.body), "upload")
         return head
@@ -182,6 +184,10 @@ class UpstreamConnection(asyncio.Protocol):
                     return
             self._read_body(data)
         elif self._state is State.HEAD:
+            if self._owner.outbox.holds(self._transport):
+                # It cannot be the answer to what has not left yet.
+                self._fail(ProviderBroke("the provider spoke before it was asked anything"))
+                return
             self.heard = True
             self._read_head(data)
         elif self._state is State.IDLE:
@@ -195,7 +201,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._state is State.BODY and self._remaining == UNTIL_CLOSE:
             self._end()
         else:
-            self.heard = self.heard or not unsent(self._transport)
+            waits = self._owner.outbox.holds(self._transport)
+            self.heard = self.heard or not (waits or unsent(self._transport))
             self._closed(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -364,6 +371,7 @@ class UpstreamConnection(asyncio.Protocol):
     def drop(self) -> None:
         """Cut the connection off at once. What was read of a response stays there to take."""
         self._owner.sweep.discard(self)
+        self._owner.outbox.drop(self._transport)
         self.resume_writing()
         if self._upload is not None:
             self._upload.cancel()

@@ -43,7 +43,6 @@ END_TO_END = {
     "testing/connection.py",
     "testing/upstream.py",
     "transport.py",
-    "upstream.py",
 }
 """The edges: nothing of them is left without sockets, so tests/e2e tests them."""
 

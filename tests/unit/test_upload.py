@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import inf
 from typing import cast
 
 import pytest
 
 from proxy.errors import ClientTimeout
 from proxy.exchange import FinalRequest, Origin, Timeouts
+from proxy.outbox import Outbox
 from proxy.upload import send_stream, send_whole
 
 NO_TIMEOUTS = Timeouts(connect=0, first_byte=0, idle=0, send=0, total=0)
@@ -59,10 +61,15 @@ def asked(method: str, body: bytes | AsyncIterator[bytes], length: int | None) -
         ("PUT", b"x" * 20000, [b"PUT / HTTP/1.1\r\ncontent-length: 20000\r\n\r\n", b"x" * 20000]),
     ],
 )
-def test_a_whole_request_leaves_at_once(method: str, body: bytes, expected: list[bytes]) -> None:
+async def test_a_whole_request_leaves_when_the_turn_ends(
+    method: str, body: bytes, expected: list[bytes]
+) -> None:
     transport = Transport()
 
-    send_whole(cast(asyncio.Transport, transport), asked(method, body, len(body)), body)
+    send_whole(
+        Outbox(inf), cast(asyncio.Transport, transport), asked(method, body, len(body)), body
+    )
+    await asyncio.sleep(0)
 
     assert transport.written == expected
 

@@ -72,20 +72,26 @@ def interpolate_all(
 ) -> None:
     """Do so in every string of `source`; one that is wrong stays as it is, and `problem` hears."""
 
-    def replaced(value: Any, path: KeyPath) -> Any:
-        if isinstance(value, dict):
-            for key, below in value.items():
-                value[key] = replaced(below, (*path, key))
-        elif isinstance(value, list):
-            value[:] = [replaced(below, (*path, i)) for i, below in enumerate(value)]
-        elif isinstance(value, str) and "$" in value:
-            try:
-                return interpolate(value, environ)
-            except ValueError as error:
-                problem(path, error)
-        return value
+    _replace(source.tree, (), environ, problem)
 
-    replaced(source.tree, ())
+
+def _replace(
+    value: Any,
+    path: KeyPath,
+    environ: Mapping[str, str],
+    problem: Callable[[KeyPath, Exception], None],
+) -> Any:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            value[key] = _replace(below, (*path, key), environ, problem)
+    elif isinstance(value, list):
+        value[:] = [_replace(v, (*path, i), environ, problem) for i, v in enumerate(value)]
+    elif isinstance(value, str) and "$" in value:
+        try:
+            return interpolate(value, environ)
+        except ValueError as error:
+            problem(path, error)
+    return value
 
 
 def _locate(kind: Any, raw: Any, words: list[str], path: KeyPath) -> tuple[KeyPath, Any]:

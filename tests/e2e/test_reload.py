@@ -125,6 +125,23 @@ async def test_what_is_left_of_a_configuration_is_nothing() -> None:
         gc.enable()
 
 
+async def test_a_reload_leaves_nothing_to_the_collector() -> None:
+    async with serve(ONE.format(url="http://127.0.0.1:9", name="one")) as proxy:
+        await proxy.reload(ONE.format(url="http://127.0.0.1:9", name="two"))
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await proxy.reload(ONE.format(url="http://127.0.0.1:9", name="three"))
+            await until(lambda: not proxy.app._retired)
+            gc.collect()
+            assert gc.garbage == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+
 async def test_a_configuration_that_cannot_be_used_leaves_the_one_at_work() -> None:
     async with Upstream(answer()) as upstream:
         text = ONE.format(url=upstream.url, name="good")

@@ -279,6 +279,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     counts_thinking: bool | None = None
     """Anthropic's Messages are told there how many tokens to think, rather than how hard (None: as
     the model's name tells)."""
+    counts_whole_requests: bool = True
+    """Gemini's countTokens takes a whole request there; on Vertex AI, the fields of one."""
     refuses: tuple[str, ...] = ()
     """Hints (by the names of :class:`Chat`) that the provider refuses: they are left out."""
 

@@ -41,6 +41,6 @@ def refused(status: int, words: str, *, fit: bool, too_long: bool = False) -> Pr
 def plain(body: bytes) -> str:
     """A short body of plain text is worth repeating; markup is not."""
     text = body.decode("utf-8", "replace").strip()
-    if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
+    if text.startswith(("<", "{", "[")) or "\ufffd" in text or not text.isprintable():
         return ""
     return text[:WORDS]

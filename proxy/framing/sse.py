@@ -71,11 +71,16 @@ class FrameSplitter:
             held.clear()
             at = end - seen
         length = len(data)
+        # Most streams end each line alike, and then a plain search finds what ends a frame.
         only_lf = b"\r" not in data
+        only_crlf = not only_lf and data.count(b"\r\n") == data.count(b"\r") == data.count(b"\n")
         while at < length:
             if only_lf and data[at] != _LF:
                 end = data.find(b"\n\n", at)
                 end = end + 2 if end >= 0 else -1
+            elif only_crlf and data[at] not in b"\r\n":
+                end = data.find(b"\r\n\r\n", at)
+                end = end + 4 if end >= 0 else -1
             else:
                 end = _frame_end(data, at, at)
             if end < 0:

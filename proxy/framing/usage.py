@@ -5,7 +5,7 @@ behind it is decoded, and only where it is not ``null``.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -14,7 +14,6 @@ from proxy.exchange import Raw
 from proxy.framing.sse import FrameSplitter, parse_frame
 
 _KEY = b'"usage"'
-_EDGE = len(_KEY) - 1
 _MAX_OBJECT = 16 * 1024
 """Bytes within which a usage object must end; no provider's has a tenth of it."""
 _MAX_COUNT = 1 << 53
@@ -40,6 +39,7 @@ class UsageWatch:
     """
 
     __slots__ = ("_held", "usage")
+    key: ClassVar[bytes] = _KEY
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -49,11 +49,11 @@ class UsageWatch:
     def feed(self, data: bytes) -> bytes:
         """Look at some of the body; returns what is to be sent on: `data` itself."""
         seen = self._held + data if self._held else data
-        at = seen.rfind(_KEY)
+        at = seen.rfind(self.key)
         if at >= 0:
             self._read(seen, at)
         else:
-            self._held = b"" if seen.endswith(b"\n") else seen[-_EDGE:]
+            self._held = b"" if seen.endswith(b"\n") else seen[1 - len(self.key) :]
         return data
 
     def close(self) -> bytes:
@@ -61,18 +61,19 @@ class UsageWatch:
         return b""
 
     def _read(self, seen: bytes, at: int) -> None:
-        self._held = b"" if seen.endswith(b"\n") else seen[-_EDGE:]
+        key = self.key
+        self._held = b"" if seen.endswith(b"\n") else seen[1 - len(key) :]
         last = at
         while at >= 0:
-            match = _match_object(seen, at + len(_KEY))
+            match = _match_object(seen, at + len(key))
             if match is not None:
                 if self._found(match[1]):
                     return
             elif at == last and len(seen) - at < _MAX_OBJECT:
-                rest = seen[at + len(_KEY) :]
+                rest = seen[at + len(key) :]
                 if _may_become_object(rest):
                     self._held = seen[at:]
-            at = seen.rfind(_KEY, 0, at)
+            at = seen.rfind(key, 0, at)
 
     def _found(self, raw: bytes) -> bool:
         """Take in an object, the last one first; returns whether those before it are of no use."""

@@ -14,6 +14,8 @@ import pytest
 from proxy.chat import Chat, Omissions, Rendering
 from proxy.config.source import parse
 from proxy.dialects.anthropic_messages import AnthropicMessages
+from proxy.dialects.gemini import GeminiGenerate
+from proxy.dialects.gemini_count_tokens import GeminiCountTokens
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import ConfigError, ProxyError
@@ -61,6 +63,29 @@ _CHAT_REQUESTS = [
     b'{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f",'
     b'"arguments":""}}],"reasoning_details":[{"signature":"~gemini~s"}]},{"role":"tool",'
     b'"tool_call_id":"c","content":"x"}],"response_format":{"type":"json_object"}}',
+]
+_GEMINI = [
+    b'data: {"candidates":[{"content":{"parts":[{"text":"a","thoughtSignature":"QQ=="},{"text":"b",'
+    b'"thought":true},{"executableCode":{"code":"1"}}],"role":"model"},"index":0}]}\r\n\r\ndata: '
+    b'{"candidates":[{"finishReason":"STOP","logprobsResult":{"chosenCandidates":[{"token":"a"}]}}'
+    b'],"usageMetadata":{"promptTokenCount":1}}\r\n\r\n',
+    b'[{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":"}]\\""}}}]},'
+    b'"finishReason":1}]}\n,\r\n{"promptFeedback":{"blockReason":"SAFETY"}}\n]',
+    b'data: {"error":{"code":503,"details":[{"@type":"RetryInfo","retryDelay":"1s"}]}}\n\n',
+]
+_GEMINI_ANSWERS = [
+    b'{"candidates":[{"content":{"parts":[{"text":"\xc3\xa9"},{"inlineData":{"mimeType":"image/png",'
+    b'"data":"_-"}}]},"groundingMetadata":{"groundingChunks":[{"web":{"uri":"u"}}],'
+    b'"groundingSupports":[{"segment":{"endIndex":2,"text":"x"},"groundingChunkIndices":[0]}]},'
+    b'"finishReason":"OTHER"}],"createTime":"2025-09-12T08:15:49Z"}',
+]
+_GEMINI_REQUESTS = [
+    b'{"contents":[{"role":"model","parts":[{"function_call":{"name":"f"},"thought_signature":"QQ"}]'
+    b'},{"parts":{"functionResponse":{"name":"f","response":{"output":"x"}}}}],"generationConfig":'
+    b'{"responseSchema":{"type":"OBJECT","properties":{"a":{"type":1,"nullable":true}}},"topK":"4"}}',
+    b'{"contents":{"parts":[{"inlineData":{"mimeType":"image/png","data":"A"}},{"text":"a","thought":'
+    b'true}]},"tools":[{"functionDeclarations":[{"name":"f","parameters":{}}],"googleSearch":{}}],'
+    b'"toolConfig":{"functionCallingConfig":{"mode":"ANY"}},"systemInstruction":"s"}',
 ]
 _ASK = Chat(model="m", messages=[])
 _REQUESTS = [
@@ -159,8 +184,31 @@ def _chat_request(data: bytes) -> None:
     dialect.render(chat, Rendering(model="m", omissions=omissions))
 
 
+def _gemini(data: bytes) -> None:
+    dialect = GeminiGenerate()
+    decoder = dialect.decoder()
+    middle = len(data) // 2
+    events = [*decoder.feed(data[:middle]), *decoder.feed(data[middle:]), *decoder.close()]
+    for array in (False, True):
+        dialect.encoder(Chat(model="m", messages=[], array=array)).feed(events)
+
+
+def _gemini_answer(data: bytes) -> None:
+    GeminiGenerate().encode(_ASK, GeminiGenerate().decode(data))
+
+
+def _gemini_request(data: bytes) -> None:
+    for dialect, method in (
+        (GeminiGenerate(), "generateContent"),
+        (GeminiCountTokens(), "countTokens"),
+    ):
+        chat = dialect.read(dialect.parse(data, f"/v1beta/models/m:{method}"))
+        omissions = Omissions("fuzz", reject=False)
+        dialect.render(chat, Rendering(model="m", omissions=omissions))
+
+
 def _refusal(data: bytes) -> None:
-    for dialect in (OpenAIChat(), OpenAIResponses(), AnthropicMessages()):
+    for dialect in (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), GeminiGenerate()):
         dialect.refusal(400, data)
         dialect.failure(data)
 
@@ -204,6 +252,9 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "anthropic stream": (_anthropic_stream, _ANTHROPIC_STREAMS),
     "anthropic answer": (_anthropic_answer, _ANTHROPIC_ANSWERS),
     "anthropic request": (_anthropic_request, _ANTHROPIC_REQUESTS),
+    "Gemini stream": (_gemini, _STREAMS + _GEMINI),
+    "Gemini answer": (_gemini_answer, _GEMINI_ANSWERS),
+    "Gemini request": (_gemini_request, _GEMINI_REQUESTS),
     "refusal": (_refusal, _ERRORS + _STREAMS),
     "configuration": (lambda data: parse(data.decode("utf-8", "replace"), "fuzz"), _TOML),
 }

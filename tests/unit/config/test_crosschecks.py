@@ -168,7 +168,7 @@ def test_where_nothing_is_read_only_the_first_target_is_reached_and_no_model_is_
         ('models = ["a", "b"]', 'models = ["b", "a"]'),
         ('models = "a"', 'models = "b"', 'models = ["b", "a"]'),
         ("", 'path = "/v1/chat/completions"'),
-        ('path = "/v1/*"', ""),
+        ('path = "/*"', ""),
         ('path = "/v1/*"', 'path = "/v1/chat/*"'),
         ('path = "/v1/*"', 'path = ["/v1/files", "/v1/audio/*"]'),
         ('path = "/*"', 'path = "/v1/*"; models = "x"'),

@@ -5,8 +5,8 @@ no queue stands anywhere. When the client's transport says stop, reading from up
 and the writer's `drain()` is awaited before it goes on: that is the whole of backpressure, and
 what an exchange can hold is the two socket buffers, one read, and at most one frame.
 
-What arrives in one read leaves in one write. Nothing is held back to be coalesced, and a frame
-waits for no other.
+What arrives in one read leaves in one write, unless it is large. Nothing is held back to be
+coalesced, and a frame waits for no other.
 """
 
 import asyncio

@@ -47,6 +47,9 @@ class State(IntEnum):
     BROKEN = 4
 
 
+MAX_READ = 32 * 1024
+"""Bytes that are worked on at once: of a larger read there are several copies for a moment."""
+
 _BODY = State.BODY
 
 
@@ -174,7 +177,10 @@ class UpstreamConnection(asyncio.Protocol):
     # Called by the event loop.
 
     def data_received(self, data: bytes) -> None:
-        if self._state is _BODY:
+        if len(data) > MAX_READ:
+            for at in range(0, len(data), MAX_READ):
+                self.data_received(data[at : at + MAX_READ])
+        elif self._state is _BODY:
             self.since = clock()
             chunks, sink = self._chunks, self._sink
             if chunks is not None and sink is not None:

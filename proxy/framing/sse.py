@@ -92,6 +92,22 @@ class FrameSplitter:
             self._check(frames)
         return frames
 
+    def whole(self, data: bytes) -> bytes:
+        """The frames that `data` completes, in one run of bytes; raises what `feed` does."""
+        held = self._held
+        if b"\r" in data or b"\r" in held or len(held) + len(data) > self._max_frame:
+            return b"".join(self.feed(data))
+        end = data.rfind(b"\n\n") + 2
+        if end == 1:
+            # No two: one ends a line that is held, or is a blank line behind another.
+            end = 1 if data.startswith(b"\n") and (not held or held.endswith(b"\n")) else 0
+        if end == 0:
+            held += data
+            return b""
+        run = bytes(held) + data[:end] if held else data[:end]
+        held[:] = data[end:]
+        return run
+
     @property
     def pending(self) -> int:
         """How many bytes are held of a frame that has not ended."""

@@ -84,6 +84,11 @@ class UsageWatch:
         return True
 
 
+def _is_null(data: bytes, last: int) -> bool:
+    """Whether each usage in `data`, the last of which stands at `last`, is spelled as null."""
+    return data.rfind(_KEY, 0, last) < 0 or data.count(_KEY) == data.count(_KEY + _NULL)
+
+
 class _UsageChunk(msgspec.Struct, gc=False):
     choices: list[Raw] | None = None
     usage: dict[str, Any] | None = None
@@ -99,24 +104,23 @@ class UsageStrip:
     own bytes. A frame that has not ended is held until it has, since only then it is known.
     """
 
-    __slots__ = ("_partial", "_splitter", "usage")
+    __slots__ = ("_splitter", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self._splitter = FrameSplitter()
-        self._partial = False
 
     def feed(self, data: bytes) -> bytes:
         """Some of the stream; returns what is to be sent on. Raises FramingError."""
-        if not self._partial and data.endswith(_FRAME_ENDS):
-            at = data.rfind(_KEY)
-            if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and data.rfind(_KEY, 0, at) < 0):
-                return data
-        frames = self._splitter.feed(data)
+        splitter = self._splitter
+        if splitter.pending or not data.endswith(_FRAME_ENDS):
+            data = splitter.whole(data)
+        at = data.rfind(_KEY)
+        if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and _is_null(data, at)):
+            return data
+        frames = FrameSplitter().feed(data)
         kept = [frame for frame in frames if _KEY not in frame or not self._is_usage(frame)]
-        untouched = not self._partial and len(kept) == len(frames)
-        self._partial = self._splitter.pending > 0
-        return data if untouched and not self._partial else b"".join(kept)
+        return data if len(kept) == len(frames) else b"".join(kept)
 
     def close(self) -> bytes:
         """The stream is whole: what was held, since its last frame may lack its blank line."""

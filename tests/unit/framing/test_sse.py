@@ -134,6 +134,24 @@ def test_whatever_comes_comes_out_again_in_the_same_frames_wherever_it_is_cut(
         assert split(pieces) == expected
 
 
+@given(stream, st.integers(0, 2**32))
+def test_frames_in_one_run_are_the_frames(raw: bytes, seed: int) -> None:
+    """Invariant: wherever it is cut, a run is the frames that `feed` gives, joined."""
+    for pieces in cuts(raw, seed=seed):
+        one, other = FrameSplitter(), FrameSplitter()
+        for piece in pieces:
+            assert other.whole(piece) == b"".join(one.feed(piece))
+            assert other.pending == one.pending
+        assert other.close() == one.close()
+
+
+def test_a_run_longer_than_a_frame_may_be_is_fine_and_a_frame_is_not() -> None:
+    splitter = FrameSplitter(max_frame=10)
+    assert splitter.whole(b"data: 1\n\n" * 3) == b"data: 1\n\n" * 3
+    with pytest.raises(FramingError):
+        splitter.whole(b"data: 1\n\ndata: 12345")
+
+
 @given(stream)
 def test_frames_are_what_the_standard_makes_of_the_stream(raw: bytes) -> None:
     """Against WHATWG's own procedure, line by line over the whole stream."""

@@ -219,10 +219,19 @@ def test_whole_frames_without_usage_leave_as_the_object_that_came() -> None:
     for data in (
         frame(delta("x")) * 3,
         frame(delta("x") | {"usage": None}),
+        frame(delta("x") | {"usage": None}) * 3,
         frame(delta("x") | {"usage": CHAT}),
         b'data: {"choices":[],"usage":null}\r\n\r\n',
     ):
         assert strip.feed(data) is data
+
+
+def test_the_usage_chunk_is_found_among_many_that_have_none() -> None:
+    strip = UsageStrip()
+    none = frame(delta("x") | {"usage": None})
+    usage = frame({"choices": [], "usage": CHAT})
+    assert strip.feed(none * 3 + usage + none) == none * 4
+    assert strip.usage == BOTH
 
 
 def test_a_frame_leaves_as_soon_as_it_is_whole_and_waits_for_no_other() -> None:

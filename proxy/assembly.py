@@ -13,7 +13,13 @@ import msgspec
 from proxy.component import Component
 from proxy.config.load import Loaded
 from proxy.config.provider import MockConfig, ProviderConfig
-from proxy.config.sections import GlobalConfig, RouteConfig, Settings
+from proxy.config.sections import (
+    GlobalConfig,
+    ListenerConfig,
+    RouteConfig,
+    ServerConfig,
+    Settings,
+)
 from proxy.dialect import Dialect
 from proxy.errors import ConfigError
 from proxy.exchange import Exchange, Timeouts
@@ -107,7 +113,8 @@ class _Assembling:
         if problems:
             raise ConfigError(problems)
         routes = tuple(map(self._route, settings.route))
-        settings = msgspec.structs.replace(settings, provider=sections, route=routes)
+        server = self._listeners(settings.server)
+        settings = msgspec.structs.replace(settings, provider=sections, route=routes, server=server)
         return Assembly(
             loaded=msgspec.structs.replace(self._loaded, settings=settings),
             dialects=self._dialects,
@@ -136,6 +143,19 @@ class _Assembling:
         parts.append(fresh)
         return fresh
 
+    def _listeners(self, server: ServerConfig) -> ServerConfig:
+        admin = server.admin_listen
+        return msgspec.structs.replace(
+            server,
+            listen=tuple(map(self._listener, server.listen)),
+            admin_listen=None if admin is None else self._listener(admin),
+        )
+
+    def _listener(self, listener: ListenerConfig) -> ListenerConfig:
+        if listener.tls is None:
+            return listener
+        return msgspec.structs.replace(listener, tls=self._part("server", listener.tls))
+
     def _provider(
         self, name: str, section: ProviderConfig | MockConfig
     ) -> tuple[Provider, ProviderConfig | MockConfig]:
@@ -143,7 +163,7 @@ class _Assembling:
         preset = section.preset()
         timeouts = _timeouts(self._loaded.settings.global_, section)
         url: Url
-        token = via = None
+        token = via = security = None
         forward = section.forward_headers
         if isinstance(section, MockConfig):
             # Only a configuration that uses the mock pays for importing it.
@@ -169,6 +189,10 @@ class _Assembling:
                 proxy = self._part(owner, section.proxy)
                 section = msgspec.structs.replace(section, proxy=proxy)
                 via = Via(proxy.reveal)
+            if section.tls is not None:
+                tls = self._part(owner, section.tls)
+                section = msgspec.structs.replace(section, tls=tls)
+                security = tls.security
         url = self._part(owner, url)
         if isinstance(section, ProviderConfig):
             section = msgspec.structs.replace(section, url=url)
@@ -181,6 +205,7 @@ class _Assembling:
             forward_headers=forward,
             timeouts=timeouts,
             via=via,
+            security=security,
         )
         return self._unchanged(provider, section) or provider, section
 
@@ -194,6 +219,7 @@ class _Assembling:
         if self._before.loaded.settings.provider[provider.name] != section:
             return None
         same = old.url is provider.url and old.token is provider.token and old.via == provider.via
+        same = same and old.security is provider.security
         return old if same and old.timeouts == provider.timeouts else None
 
 

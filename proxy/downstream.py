@@ -9,13 +9,13 @@ together with the first of its body.
 import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
 from proxy.outbox import Outbox
-from proxy.sockets import reset, unsent
+from proxy.sockets import certificate, reset, unsent
 
 BODY_PACE = 16 * 1024
 """Bytes that each `body_timeout` of a request's body must bring, so that a drip does not count."""
@@ -119,6 +119,11 @@ class Downstream:
     def peer(self) -> str:
         """The client's address, for the log."""
         return self._connection.peer
+
+    @property
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The certificate that the client has proved to be its own, its `subject` among others."""
+        return None if self._transport is None else certificate(self._transport)
 
     @property
     def unread(self) -> bool:

@@ -4,6 +4,7 @@ The log line and the metrics come from a finished exchange and from nothing else
 here is data; who fills it in is named in the section comments.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
@@ -103,6 +104,21 @@ class ParsedRequest(msgspec.Struct):
         return copy
 
 
+class Security:
+    """How connections to a provider are secured, where that is not the usual way.
+
+    Two providers never share it, nor a connection that was made with it.
+    """
+
+    __slots__ = ("context", "server_name")
+
+    def __init__(self, server_name: str | None) -> None:
+        self.context: ssl.SSLContext | None = None
+        """For the next connection: certificates change. None: there is none yet."""
+        self.server_name = server_name
+        """What the provider is asked for by, and must prove to be; None: its host."""
+
+
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Where connections go: what two requests must share to share a connection."""
 
@@ -113,6 +129,7 @@ class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """The path of the unix socket that connections go to instead."""
     via: Via | None = None
     """The HTTP proxy that connections go through."""
+    tls: Security | None = None
 
     def __str__(self) -> str:
         return f"unix:{self.socket}" if self.socket is not None else f"{self.host}:{self.port}"

@@ -12,6 +12,7 @@ import msgspec
 
 from proxy.config.address import ListenAddress
 from proxy.errors import ConfigError
+from proxy.handshake import Terms
 
 BACKLOG = 4096
 
@@ -29,18 +30,24 @@ class Bind(Protocol):
 class Listener:
     """A socket that listens, until somebody serves it and after that until it is closed."""
 
-    __slots__ = ("_file", "address", "sock", "url")
+    __slots__ = ("_file", "_url", "address", "sock", "tls")
 
     def __init__(self, address: ListenAddress, sock: socket.socket, *, owned: bool = True) -> None:
         """`owned`: the file of a unix socket goes with it; else another process listens there."""
         self.address = address
         self.sock = sock
-        self.url = url(sock)
-        """How a client reaches it."""
+        self.tls: Terms | None = None
+        """Of who connects from now on; None: it is plain."""
+        self._url = url(sock)
         self._file = _file_at(address.path) if owned and address.path is not None else None
 
     def __repr__(self) -> str:
         return f"<Listener {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """How a client reaches it."""
+        return self._url if self.tls is None else self._url.replace("http:", "https:", 1)
 
     @property
     def loopback(self) -> bool:

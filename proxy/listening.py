@@ -45,26 +45,27 @@ class Plan:
         """
         server, security = loaded.settings.server, loaded.settings.security
         there = list(there)
-        wanted = [("listen", listen.parsed()) for listen in server.listen]
+        wanted = [("listen", config, config.parsed()) for config in server.listen]
         if server.admin_listen is not None:
-            wanted.append(("admin_listen", server.admin_listen.parsed()))
+            wanted.append(("admin_listen", server.admin_listen, server.admin_listen.parsed()))
         plan = cls(bind, owned=owned)
         found: list[Listener | None] = []
         try:
-            for key, address in wanted:
+            for key, _, address in wanted:
                 known = next((one for one in there if one.address.place == address.place), None)
                 found.append(known)
                 if known is not None:
                     there.remove(known)
                     plan._keep(known, address, loaded.at("server", key))
-            for (key, address), known in zip(wanted, found, strict=True):
+            for (key, config, address), known in zip(wanted, found, strict=True):
                 place = loaded.at("server", key)
                 listener = known or plan._open(address, place, there)
                 if key == "admin_listen":
                     plan.admin = listener
                     continue
                 plan.data.append(listener)
-                if not (listener.loopback or security.allow_unauthenticated):
+                open_to_all = not (listener.loopback or config.identifies)
+                if open_to_all and not security.allow_unauthenticated:
                     what = f"{address} is {listener.url}, and clients are not authenticated"
                     raise ConfigError([f"{place}: {what}"])
         except BaseException:
@@ -161,21 +162,22 @@ class Listening:
             keepalive_timeout=settings.keepalive_timeout,
         )
         servers, self._servers = self._servers, {}
-        for listener in plan.data:
-            server = servers.pop(listener, None)
-            if server is None:
-                self._servers[listener] = server = Server(self._pipeline, limits)
+        for listener, config in zip(plan.data, settings.listen, strict=True):
+            listener.tls = config.tls
+            known = servers.pop(listener, None)
+            self._servers[listener] = server = known or Server(self._pipeline, limits)
+            server.change(limits, listener.tls)
+            if known is None:
                 await server.listen(listener.sock)
-            else:
-                self._servers[listener] = server
-                server.change(limits)
         admins, self._admins = self._admins, {}
-        if plan.admin is not None:
-            admin = admins.pop(plan.admin, None)
-            if admin is None:
-                admin = Admin(self._operated, trusted=plan.admin.loopback)
-                await admin.listen(plan.admin.sock)
+        if plan.admin is not None and settings.admin_listen is not None:
+            plan.admin.tls = settings.admin_listen.tls
+            there = admins.pop(plan.admin, None)
+            admin = there or Admin(self._operated, trusted=plan.admin.loopback)
             self._admins[plan.admin] = admin
+            admin.change(plan.admin.tls)
+            if there is None:
+                await admin.listen(plan.admin.sock)
         for listener, gone in servers.items():
             spawn(self._retire(listener, gone), f"close {listener.url}")
         for listener, old in admins.items():

@@ -9,7 +9,15 @@ import msgspec
 
 from proxy.dialect import Dialect
 from proxy.errors import BadRequest, Unsupported
-from proxy.exchange import FinalRequest, Origin, ParsedRequest, Raw, RawRequest, Timeouts
+from proxy.exchange import (
+    FinalRequest,
+    Origin,
+    ParsedRequest,
+    Raw,
+    RawRequest,
+    Security,
+    Timeouts,
+)
 from proxy.headers import TRANSLATED, Forwarding
 from proxy.preset import Endpoint, Preset
 from proxy.token import Token
@@ -60,6 +68,7 @@ class Provider:
 
     __slots__ = (
         "_auth",
+        "_direct",
         "_forwarding",
         "_headers",
         "_heads",
@@ -70,6 +79,7 @@ class Provider:
         "_translated",
         "name",
         "quirks",
+        "security",
         "stream_usage",
         "timeouts",
         "token",
@@ -88,10 +98,12 @@ class Provider:
         forward_headers: tuple[str, ...] = (),
         timeouts: Timeouts,
         via: Via | None = None,
+        security: Security | None = None,
     ) -> None:
         """`preset` is what the section made of its own; `dialects` are those that it names.
 
-        `via` is the HTTP proxy that it is asked through.
+        `via` is the HTTP proxy that it is asked through, `security` how, where that is not the
+        usual way.
         """
         self.name = name
         self.url = url
@@ -99,6 +111,7 @@ class Provider:
         self.stream_usage = preset.stream_usage
         self.quirks = preset.quirks
         self.timeouts = timeouts
+        self.security = security
         self._spoken = {dialect.name: _spoken(dialect, preset) for dialect in dialects}
         self._models = [
             (re.compile(translate(glob)).match, frozenset(spoken))
@@ -115,6 +128,7 @@ class Provider:
         self._translated = Forwarding(forward_headers, TRANSLATED)
         self._heads: dict[tuple[str, str, Address], bytes] = {}
         self.via = via
+        self._direct = via is None and security is None
 
     def __repr__(self) -> str:
         return f"<Provider {self.name}>"
@@ -168,7 +182,7 @@ class Provider:
             fields = request.forwarded[memo] = self._fields(request, translated=translated)
         return FinalRequest(
             method=request.method,
-            origin=address.origin if self.via is None else self._proxied(address.origin),
+            origin=address.origin if self._direct else self._origin(address),
             head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=len(body),
@@ -205,15 +219,16 @@ class Provider:
         fields = self._forwarding.block(request.raw_headers, connection, also=_PASSED)
         return FinalRequest(
             method=request.method,
-            origin=address.origin if self.via is None else self._proxied(address.origin),
+            origin=address.origin if self._direct else self._origin(address),
             head=b"".join((head, self._auth_line(token, request), fields)),
             body=body,
             length=request.length,
             timeouts=timeouts,
         )
 
-    def _proxied(self, origin: Origin) -> Origin:
-        return msgspec.structs.replace(origin, via=self.via)
+    def _origin(self, address: Address) -> Origin:
+        """Where connections to it go that nobody else shares."""
+        return msgspec.structs.replace(address.origin, via=self.via, tls=self.security)
 
     def _auth_line(self, token: Token | None, request: RawRequest) -> bytes:
         if token is None:

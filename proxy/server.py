@@ -43,12 +43,13 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from proxy.downstream import CLOSE_SECONDS, Limits
 from proxy.errors import BadRequest, ClientLeft, ClientTimeout, ConfigError, ProxyError
-from proxy.front import Front
+from proxy.front import FRESH_SECONDS, Front
+from proxy.handshake import Gate, Terms
 from proxy.listener import BACKLOG
 from proxy.outbox import Outbox
 from proxy.pipeline import Pipeline
 from proxy.request import MAX_FIELD, MAX_FIELDS, MAX_HEAD, Request, fault, head_too_large
-from proxy.sockets import bound_unsent, has_left, unread
+from proxy.sockets import bound, has_left, unread
 from proxy.tasks import spawn
 from proxy.units import clock
 
@@ -79,6 +80,7 @@ class Server:
         self.stopped = False
         self.outbox = Outbox()
         self.pipeline = pipeline
+        self._gate = Gate(self._front, self.left, CLOSE_SECONDS)
         self._web = _WebServer(self)
         self._fronts: set[Front] = set()
         self._listeners: list[tuple[asyncio.Server, socket.socket]] = []
@@ -91,9 +93,9 @@ class Server:
         """Accept connections on a listening socket; what is returned ends that, and no more."""
         loop = asyncio.get_running_loop()
         if sock.family == getattr(socket, "AF_UNIX", None):
-            listener = await loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
+            listener = await loop.create_unix_server(self._gate, sock=sock, backlog=BACKLOG)
         else:
-            listener = await loop.create_server(self._front, sock=sock, backlog=BACKLOG)
+            listener = await loop.create_server(self._gate, sock=sock, backlog=BACKLOG)
         self._listeners.append((listener, sock))
         if self._sweeper is None:
             self._sweeper = spawn(self._sweep(), "server sweep")
@@ -102,7 +104,8 @@ class Server:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._fronts) + len(self._web.connections) + len(self._accepting)
+        opening = len(self._accepting) + len(self._gate.opening)
+        return len(self._fronts) + len(self._web.connections) + opening
 
     async def emptied(self) -> None:
         """Return once no client is connected."""
@@ -110,9 +113,13 @@ class Server:
             self._emptied = self._emptied or asyncio.Event()
             await self._emptied.wait()
 
-    def change(self, limits: Limits) -> None:
-        """Allow clients this from now on, and forget what was made of their last requests."""
+    def change(self, limits: Limits, tls: Terms | None = None) -> None:
+        """Allow clients this from now on, and forget what was made of their last requests.
+
+        `tls` is for those who connect from now on.
+        """
         self.limits = limits
+        self._gate.terms = tls
         self._web._kwargs["keepalive_timeout"] = limits.keepalive_timeout
         for front in self._fronts:
             front.forget()
@@ -136,6 +143,7 @@ class Server:
     async def close(self, limit: float) -> None:
         """Close every connection; what is still to be sent may take `limit` seconds."""
         self.stop_listening()
+        self._gate.abort()
         for front in tuple(self._fronts):
             front.close()
         await self._web.shutdown(limit)
@@ -154,7 +162,7 @@ class Server:
             except OSError:
                 return
             waiting.setblocking(False)
-            accepting = loop.connect_accepted_socket(self._front, waiting)
+            accepting = loop.connect_accepted_socket(self._gate, waiting)
             task = spawn(accepting, "accept one of the last")
             self._accepting.add(task)
             task.add_done_callback(self._accepted)
@@ -164,6 +172,7 @@ class Server:
         self.left()
 
     def _close_idle(self, now: float) -> None:
+        self._gate.abort(now - FRESH_SECONDS)
         for front in tuple(self._fronts):
             front.close_if_idle(now)
         for connection in self._web.connections:
@@ -177,7 +186,7 @@ class Server:
 
     def arrived(self, front: Front) -> None:
         assert front.transport is not None
-        bound_unsent(front.transport)
+        bound(front.transport)
         self._fronts.add(front)
 
     def gone(self, front: Front) -> None:

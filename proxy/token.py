@@ -46,6 +46,16 @@ class Secret:
             raise ValueError(f"{what} holds a character that no header can carry")
         return cls(value)
 
+    @classmethod
+    def text(cls, value: str, what: str) -> Self:
+        """A value of any number of lines, such as a private key.
+
+        Raises ValueError, without a trace of it, that calls it `what`.
+        """
+        if not value.strip():
+            raise ValueError(f"{what} is empty")
+        return cls(value)
+
     def reveal(self) -> str:
         """The value, for the one place that sends it."""
         return self._value
@@ -92,6 +102,16 @@ class Token(Component):
         values = [getattr(self, name) for name in self.__struct_fields__]
         listed = [each for value in values if isinstance(value, tuple) for each in value]
         return [each for each in (*values, *listed) if isinstance(each, Token)]
+
+    _lines: ClassVar[bool] = False
+    """Whether it holds a text of several lines; each instance has its own."""
+
+    def secret(self, value: str, what: str) -> Secret:
+        """A value that can stand where this one is wanted, a header mostly.
+
+        Raises ValueError, without a trace of it, that calls it `what`.
+        """
+        return Secret.text(value, what) if self._lines else Secret.fit(value, what)
 
     def like(self, other: Component) -> bool:
         if not super().like(other):

@@ -11,6 +11,7 @@ and aiohttp is pinned to the minor version they were tested with):
 |---|---|
 | ``TCPConnector.connect(req, traces, timeout)`` | a Connection, its protocol's transport open |
 | ``ClientRequest(method, url, loop=…, ssl=…)`` | describes where to connect; nothing is sent |
+| ``ClientRequest(…, server_hostname=…)`` | the name to ask for, and to verify |
 | ``ClientRequest(…, proxy=…, proxy_headers=…)`` | through which HTTP proxy; to HTTPS by CONNECT |
 | ``Connection.protocol``, ``.close()`` | the ResponseHandler; the connector forgets about it |
 | ``ResponseHandler.transport`` | closed with it, unless it is None |
@@ -18,11 +19,14 @@ and aiohttp is pinned to the minor version they were tested with):
 """
 
 import asyncio
+import errno
 import os
 import socket
+import ssl
 from collections import deque
 from collections.abc import Awaitable
 from random import uniform
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -32,10 +36,12 @@ from prometheus_async import aio
 from prometheus_async.types import Observer
 from yarl import URL
 
+from proxy.certificates import reason, refuses
 from proxy.errors import BadCredentials, ConnectFailed, ProviderBroke
-from proxy.exchange import Exchange, FinalRequest, Origin, Timeouts
+from proxy.exchange import Exchange, FinalRequest, Origin, Security, Timeouts
 from proxy.headers import line
 from proxy.outbox import Outbox
+from proxy.sockets import bound_tls
 from proxy.timers import Sweep
 from proxy.units import clock
 from proxy.upstream import UpstreamConnection
@@ -87,8 +93,14 @@ class Transport:
             exchange.sent_at = clock()
             try:
                 await connection.ask(final)
-            except ProviderBroke:
+            except ProviderBroke as error:
                 connection.drop()
+                if not kept and refuses(error.__cause__):
+                    # By TLS 1.3 that is told only once we have begun to speak.
+                    why = reason(error.__cause__)
+                    raise ConnectFailed(
+                        f"cannot connect to {final.origin}: {why}"
+                    ) from error.__cause__
                 if not kept or connection.heard or not isinstance(final.body, bytes):
                     raise
                 connection, kept = None, False
@@ -172,18 +184,29 @@ class Transport:
                 limit=0, ttl_dns_cache=DNS_SECONDS, force_close=True
             )
         dial = self._dials.get(origin)
-        if dial is None:
+        tls = origin.tls
+        if dial is None or (tls is not None and dial.ssl is not tls.context):
             url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
             loop = asyncio.get_running_loop()
+            secured = _secured(tls)
             if origin.via is None:
-                dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, ssl=True)
+                dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, **secured)
             else:
                 # Not kept: where the proxy is, and as whom to ask it, may change.
                 proxy, fields = _proxy(origin, origin.via)
                 dial = ClientRequest(
-                    "GET", url, loop=loop, ssl=True, proxy=proxy, proxy_headers=fields
+                    "GET", url, loop=loop, proxy=proxy, proxy_headers=fields, **secured
                 )
-        return _take_over(await self._connector.connect(dial, [], NO_TIMEOUT))
+        transport, early = _take_over(await self._connector.connect(dial, [], NO_TIMEOUT))
+        bound_tls(transport)
+        return transport, early
+
+
+def _secured(tls: Security | None) -> dict[str, Any]:
+    if tls is None:
+        return {"ssl": True}
+    assert tls.context is not None  # what makes it was opened
+    return {"ssl": tls.context, "server_hostname": tls.server_name}
 
 
 class _Early(asyncio.Protocol):
@@ -247,7 +270,11 @@ def _reason(error: BaseException) -> str:
         return f"the proxy answered {error.status}"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return f"the proxy cannot be reached: {_reason(error.os_error)}"
-    cause = getattr(error, "os_error", None) or error
+    cause = getattr(error, "certificate_error", getattr(error, "os_error", None)) or error
+    if isinstance(cause, ssl.SSLError):
+        return reason(cause)
+    if isinstance(cause, ConnectionResetError):
+        return os.strerror(errno.ECONNRESET)  # by a handshake, without its number
     if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
         return os.strerror(cause.errno)
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

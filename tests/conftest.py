@@ -10,6 +10,8 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.authority import Authority, Pair
+
 CASSETTES = "LLM_PROXY_CASSETTES"
 REQUIRE_ALL = "LLM_PROXY_REQUIRE_ALL"
 
@@ -72,6 +74,18 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
             report.outcome = "failed"
             report.longrepr = f"{reason} ({REQUIRE_ALL}=1 makes this skip a failure)"
     return report
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom those trust that speak TLS in the tests; its file is not to be changed."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def pair(authority: Authority) -> Pair:
+    """A certificate of the test's own, and its key."""
+    return authority.issue()
 
 
 @pytest.fixture(scope="session")

@@ -36,11 +36,13 @@ END_TO_END = {
     "cli/serve.py",
     "downstream.py",
     "front.py",
+    "handshake.py",
     "mock/server.py",
     "request.py",
     "server.py",
     "sockets.py",
     "testing/connection.py",
+    "testing/secured.py",
     "testing/upstream.py",
     "transport.py",
 }

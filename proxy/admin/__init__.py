@@ -18,8 +18,11 @@ from aiohttp import web
 
 from proxy.config.address import ListenAddress
 from proxy.config.changes import Change
+from proxy.downstream import CLOSE_SECONDS
 from proxy.errors import ConfigError
 from proxy.explain import DEFAULT_PATH, Explanation
+from proxy.handshake import Gate, Terms
+from proxy.listener import BACKLOG
 from proxy.units import clock, parse_duration
 
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]+)?")
@@ -89,15 +92,32 @@ class Admin:
             application.router.add_post("/api/reload", _from_here(self._reload))
             application.router.add_post("/api/drain", _from_here(self._drain))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._gate = Gate(self._make, lambda: None, CLOSE_SECONDS)
+        self._listener: asyncio.Server | None = None
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket."""
         await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
+        loop = asyncio.get_running_loop()
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            self._listener = await loop.create_unix_server(self._gate, sock=sock, backlog=BACKLOG)
+        else:
+            self._listener = await loop.create_server(self._gate, sock=sock, backlog=BACKLOG)
+
+    def change(self, tls: Terms | None) -> None:
+        """`tls` is for those who connect from now on."""
+        self._gate.terms = tls
 
     async def close(self) -> None:
         """Close the listener and its connections."""
+        if self._listener is not None:
+            self._listener.close()
+        self._gate.abort()
         await self._runner.cleanup()
+
+    def _make(self) -> asyncio.BaseProtocol:
+        assert self._runner.server is not None
+        return self._runner.server()
 
     async def _livez(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -11,12 +11,13 @@ import msgspec
 from msgspec import UNSET
 
 from proxy.component import Component
-from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, may_be_plain, plain
+from proxy.config.kinds import CONTRACTS, holds_pem, is_bare, is_struct, item, may_be_plain, plain
 from proxy.config.lines import KeyPath
 from proxy.config.section import keys
 from proxy.config.source import Source, quote
 from proxy.errors import ConfigError
 from proxy.registry import FAMILIES, find, names, suggest
+from proxy.tls import Fault, Tls
 from proxy.token import Plain, Reference, Secret, Token
 from proxy.units import (
     DURATION_HINT,
@@ -129,12 +130,15 @@ class Conversion:
             self.problem(path, error)
             return None
 
-    def component(self, contract: Any, raw: Any, path: KeyPath) -> Any:
+    def component(self, contract: Any, raw: Any, path: KeyPath, *, pem: bool = False) -> Any:
         """The member of `contract`'s family that `raw` names; None if it is too wrong.
 
         A table names it by its `type`. A token may be a reference, too, such as ``"env:NAME"``,
-        a url one as it is, and a list of either is a pool.
+        a url one as it is, and a list of either is a pool. `pem`: the path of such a file may stand
+        for a reference to it.
         """
+        if pem and isinstance(raw, str) and _is_path(raw):
+            raw = f"file:{raw}"
         several = isinstance(raw, list) and contract in (Token, Url)
         if several and len(raw) == 1:
             return self.component(contract, raw[0], (*path, 0))
@@ -151,7 +155,7 @@ class Conversion:
             return None
         if isinstance(component, Token):
             directory = self._source.directory(path)
-            vars(component).update(_place=self._source.at(path), _directory=directory)
+            vars(component).update(_place=self._source.at(path), _directory=directory, _lines=pem)
             try:
                 component.resolve(self._environ, directory)
             except ValueError as error:
@@ -233,7 +237,7 @@ class Conversion:
         if kind in CONTRACTS:
             if isinstance(raw, str) and may_be_plain(annotated) and _PLAIN.fullmatch(raw):
                 return Plain(value=raw)
-            component = self.component(kind, raw, path)
+            component = self.component(kind, raw, path, pem=holds_pem(annotated))
             return UNSET if component is None else component
         if is_struct(kind):
             return self._struct(kind, raw, path)
@@ -270,6 +274,13 @@ class Conversion:
                 self.problem(path, error)
                 return UNSET
         built = self.table(kind, raw, path)
+        if isinstance(built, Tls):
+            places = {key: self._source.at((*path, key)) for key in keys(kind)}
+            try:
+                built.resolve(places, self._source.directory(path))
+            except Fault as fault:
+                self.problem((*path, fault.key), fault.what)
+                return UNSET
         return UNSET if built is None else built
 
     def _unlisted(self, allowed: tuple[str, ...], raw: object, path: KeyPath) -> Any:
@@ -289,6 +300,12 @@ class Conversion:
             message = _lower(message).replace(", got `bool`", ", found a boolean")
             message = _QUOTED.sub(_in_words, message).replace(", got ", ", found ")
         self.problem(path, message)
+
+
+def _is_path(text: str) -> bool:
+    """Whether it is no reference, and not what a reference keeps out of the configuration."""
+    name, _, _ = text.partition(":")
+    return name not in names("tokens") and not text.startswith("-----") and "\n" not in text
 
 
 def _spelled(kind: type, raw: object) -> object:

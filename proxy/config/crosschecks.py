@@ -35,9 +35,10 @@ def check(settings: Settings, tree: Mapping[str, Any], into: Conversion) -> None
 
 
 def _admin(settings: Settings, into: Conversion) -> None:
-    if settings.server.admin_listen is not None:
-        address = settings.server.admin_listen.parsed()
-        if not address.loopback:
+    listener = settings.server.admin_listen
+    if listener is not None:
+        address = listener.parsed()
+        if not address.loopback and not listener.identifies:
             warning = f"whoever can reach {address} may read health and metrics"
             into.warning(("server", "admin_listen"), warning)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from proxy.config.effective import plain_value, toml_value
-from proxy.config.kinds import is_struct, item, may_be_plain, plain, union
+from proxy.config.kinds import holds_pem, is_struct, item, may_be_plain, plain, union
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.schema import schema, summary
 from proxy.config.section import keys
@@ -30,6 +30,7 @@ from proxy.config.sections import (
 from proxy.config.starter import about, example_of, starter
 from proxy.preset import Preset, presets
 from proxy.registry import find, names
+from proxy.tls import ListenerTls, UpstreamTls
 from proxy.token import Reference, Secret, Token
 from proxy.units import Duration, Size
 from proxy.url import Url
@@ -140,11 +141,15 @@ def _chapters() -> Iterator[str]:
     yield from _section("[server]", ServerConfig)
     yield f"### A listener\n\n{summary(ListenerConfig)}\n"
     yield from _keys(ListenerConfig)
+    yield f"#### Its `tls`\n\n{summary(ListenerTls)}\n"
+    yield from _keys(ListenerTls)
     yield from _section("[global]", GlobalConfig)
     yield from _section("[provider.NAME]", ProviderConfig)
     yield f"A `type` is one of {', '.join(f'`{name}`' for name in presets())}; "
     yield "[providers.md](providers.md) says what each stands for.\n"
-    yield f'\n### `type = "mock"`\n\n{summary(MockConfig)}\n'
+    yield f"### Its `tls`\n\n{summary(UpstreamTls)}\n"
+    yield from _keys(UpstreamTls)
+    yield f'### `type = "mock"`\n\n{summary(MockConfig)}\n'
     yield from _keys(MockConfig)
     yield "## `[processor.NAME]`\n\nSteps that routes take by name; `type` says which it is.\n"
     for name in names("processors"):
@@ -188,6 +193,12 @@ def _code(value: Any) -> str:
     return f"`{toml_value(value)}`"
 
 
+def _or_secret(annotated: Any) -> str:
+    if holds_pem(annotated):
+        return "file or secret"
+    return "URL or secret" if may_be_plain(annotated) else "secret"
+
+
 def _words(annotated: Any) -> str:
     """What is written for a type."""
     kind = plain(annotated)
@@ -200,7 +211,7 @@ def _words(annotated: Any) -> str:
         Size: "size",
         Secret: "string",
         Token: "secret",
-        Reference: "URL or secret" if may_be_plain(annotated) else "secret",
+        Reference: _or_secret(annotated),
         Url: "URL or list of URLs",
         Any: "anything",
     }

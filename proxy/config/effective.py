@@ -10,6 +10,7 @@ from proxy.component import Component
 from proxy.config.section import Section, keys
 from proxy.config.sections import ServerConfig, Settings
 from proxy.config.source import bare_or_quoted, quote
+from proxy.tls import Tls
 from proxy.token import Secret
 from proxy.units import Duration, Size, format_duration, format_size
 
@@ -51,7 +52,7 @@ def plain_value(value: Any) -> Any:
             }
             if isinstance(value, ServerConfig) and value.admin_listen is None:
                 tree["admin_listen"] = "none"
-            if isinstance(value, Component):
+            if isinstance(value, Component) and not isinstance(value, Tls):
                 return {"type": vars(value).get("_type", type(value).__name__), **tree}
             return tree
         case dict():

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from proxy.config.kinds import CONTRACTS, is_struct, item, plain, struct_of
 from proxy.config.lines import KeyPath
-from proxy.config.section import keys
+from proxy.config.section import keys, metas
 from proxy.config.sections import Settings
 from proxy.config.source import Source
 from proxy.registry import suggest
@@ -114,6 +114,8 @@ def _locate(kind: Any, raw: Any, words: list[str], path: KeyPath) -> tuple[KeyPa
             what = f"unknown key in [{_dotted(path)}]" if path else "unknown section"
             raise ValueError(f"{what} ({suggest(word.lower(), known)})")
         below = known[key].type
+        if any((meta.extra or {}).get("environment") is False for meta in metas(below)):
+            raise ValueError(f"[{_dotted((*path, key))}] is for a file to say, not for a variable")
     elif get_origin(kind) is dict:
         named = raw if isinstance(raw, dict) else {}
         # Values may be added to a table of them, but a variable makes no section.

@@ -52,6 +52,11 @@ def may_be_plain(annotated: Any) -> bool:
     return any(meta.extra and meta.extra.get("plain") for meta in metas(annotated))
 
 
+def holds_pem(annotated: Any) -> bool:
+    """Whether what it refers to is PEM, so that the path of a file may stand there, too."""
+    return any(meta.extra and meta.extra.get("pem") for meta in metas(annotated))
+
+
 def is_bare(kind: type[msgspec.Struct]) -> bool:
     """Whether its name alone spells a component: none of its keys is required."""
     return not any(about.required for about in keys(kind).values())

@@ -7,6 +7,7 @@ from msgspec import Meta, field
 from proxy.config.section import Count, Patterns, TimeoutOverrides
 from proxy.preset import Preset, customised, presets
 from proxy.selection import Select
+from proxy.tls import UpstreamTls
 from proxy.token import Reference, Token
 from proxy.url import Url
 
@@ -52,6 +53,14 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
             "None is ever taken from the environment unasked.",
             examples=["http://proxy.internal:3128"],
             extra={"plain": "http"},
+        ),
+    ] = None
+    tls: Annotated[
+        UpstreamTls | None,
+        Meta(
+            description="Whom to trust, and what to show, where its URL is https; absent: those "
+            "that the system trusts, and nothing.",
+            examples=[{"min_version": "1.3"}],
         ),
     ] = None
     forward_headers: Annotated[

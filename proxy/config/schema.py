@@ -8,8 +8,18 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from proxy.component import Component
 from proxy.config.effective import plain_value
-from proxy.config.kinds import CONTRACTS, is_bare, is_struct, item, may_be_plain, plain, union
+from proxy.config.kinds import (
+    CONTRACTS,
+    holds_pem,
+    is_bare,
+    is_struct,
+    item,
+    may_be_plain,
+    plain,
+    union,
+)
 from proxy.config.provider import ProviderConfig
 from proxy.config.section import Key, keys, metas
 from proxy.config.sections import Document
@@ -84,12 +94,13 @@ def _kind(annotated: Any, *, inside: bool) -> Schema:
     kind = plain(annotated)
     if kind in CONTRACTS:
         forms = [_reference(kind), {"type": "object"}] if inside else _components(kind)
-        if may_be_plain(annotated):
+        if may_be_plain(annotated) or holds_pem(annotated):
             forms = [{"type": "string"}, *forms[1:]]
         return _any_of(forms)
     if len(union(kind)) > 1:
         return _any_of([_kind(member, inside=inside) for member in union(kind)])
     if is_struct(kind):
+        inside = inside or issubclass(kind, Component)
         table = _table(kind, _presets() if kind is ProviderConfig else None, inside=inside)
         return _any_of([{"type": "string"}, table]) if hasattr(kind, "from_text") else table
     if get_origin(kind) is Literal:

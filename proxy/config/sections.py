@@ -15,6 +15,7 @@ from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.section import Patterns, Section, TimeoutOverrides
 from proxy.processor import Processor
+from proxy.tls import ListenerTls
 from proxy.token import Token
 from proxy.units import Duration, Size, parse_duration, parse_size
 
@@ -48,11 +49,23 @@ class ListenerConfig(Section, frozen=True, kw_only=True):
             examples=["www-data:www-data"],
         ),
     ] = None
+    tls: Annotated[
+        ListenerTls | None,
+        Meta(
+            description="Its certificate and key, which make it speak HTTPS; absent: plain HTTP.",
+            examples=[{"certificate": "tls.crt", "key": "tls.key"}],
+        ),
+    ] = None
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """The listener that its address alone spells."""
         return cls(address=text)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether nobody gets in without a certificate."""
+        return self.tls is not None and self.tls.identifies
 
     def __str__(self) -> str:
         return self.address
@@ -76,9 +89,9 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     listen: Annotated[
         tuple[ListenerConfig, ...],
         Meta(
-            description="Where clients connect: HOST:PORT, [V6]:PORT, unix:/path or fd:N, or "
-            '{ address = "unix:/path", mode = "0660" }; one or a list. Addresses that other '
-            "machines can reach need [security] allow_unauthenticated = true."
+            description="Where clients connect: HOST:PORT, [V6]:PORT, unix:/path or fd:N, or a "
+            'table such as { address = "unix:/path", mode = "0660" }; one or a list. Addresses '
+            "that other machines can reach need [security] allow_unauthenticated = true."
         ),
     ] = (ListenerConfig(address="127.0.0.1:8080"),)
     admin_listen: Annotated[

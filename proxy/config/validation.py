@@ -116,7 +116,7 @@ class _Validation:
         seen: list[ListenAddress] = []
         for path, listener in into.elements(("server", "listen"), server.listen):
             address = self._address(listener, path, seen)
-            if address is None or address.loopback:
+            if address is None or address.loopback or listener.identifies:
                 continue
             if security.allow_unauthenticated:
                 into.warning(path, f"whoever can reach {address} may use this proxy")
@@ -199,6 +199,7 @@ class _Validation:
                 key, colon, problem = str(error).partition(": ")
                 known = colon and key in keys(ProviderConfig)
                 into.problem((*path, key if known else "url"), problem if known else str(error))
+            self._secured(config, url, path)
         if config.proxy is not None:
             self._proxy(config.proxy, url, (*path, "proxy"))
         if token is None and preset.needs_token and not into.failed(*path, "token"):
@@ -212,6 +213,17 @@ class _Validation:
         # What it says of several URLs, those know now.
         select = None if url is not config.url else config.select
         return msgspec.structs.replace(config, url=url, select=select, token=token)
+
+    def _secured(self, config: ProviderConfig, url: Url, path: KeyPath) -> None:
+        if config.tls is None or self.into.failed(*path, "url"):
+            return
+        if not any(address.origin.scheme == "https" for address in url.addresses()):
+            self.into.problem((*path, "tls"), "means nothing where the URL is not https")
+        elif not config.tls.verify:
+            self.into.warning(
+                (*path, "tls", "verify"),
+                "whoever answers for the provider gets its requests and its token, unverified",
+            )
 
     def _proxy(self, proxy: Reference, url: Url | None, path: KeyPath) -> None:
         if url is not None and any(each.origin.socket for each in url.addresses()):

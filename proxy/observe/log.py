@@ -230,6 +230,8 @@ def open_log(
     root = logging.getLogger()
     root.handlers[:] = [LogHandler(log)]
     root.setLevel(logging.WARNING)
+    # Of our own, what is said is what the log is to say.
+    logging.getLogger("proxy").setLevel(logging.DEBUG)
     return log
 
 

@@ -48,7 +48,7 @@ from proxy.testing.client import RawClient, exchange, request
 from proxy.testing.connection import Connection, ReceivedRequest
 from proxy.testing.contracts import check_dialect, check_processor
 from proxy.testing.cuts import cuts
-from proxy.testing.serving import ProxyURL, serve
+from proxy.testing.serving import ON_FREE_PORTS, ProxyURL, serve
 from proxy.testing.steps import (
     END,
     Cut,
@@ -72,6 +72,7 @@ from proxy.testing.upstream import Upstream
 
 __all__ = [
     "END",
+    "ON_FREE_PORTS",
     "Connection",
     "Cut",
     "Drip",

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from proxy.framing.head import (
     parse_response_head,
 )
 from proxy.tasks import spawn
+from proxy.testing.secured import Secured
 
 _READ = 65536
 
@@ -88,15 +90,25 @@ class RawClient:
 
     `timeout` bounds each operation, in seconds. A small `receive_buffer` (bytes, the kernel's)
     makes a slow reader felt sooner. `was_reset` says whether the connection ended in a RST,
-    `at_end` whether it ended at all.
+    `at_end` whether it ended at all. With `tls`, whose certificate `server_name` must have, the
+    URL is `https://…`; `close_notify` says whether the server said that it has said all.
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 10.0, receive_buffer: int | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "localhost",
     ) -> None:
         self._url = url
         self._timeout = timeout
         self._receive_buffer = receive_buffer
+        self._tls = tls
+        self._server_name = server_name
+        self._secured: Secured | None = None
         self._socket: socket.socket
         self._ahead = b""  # received, not read yet
         self._body: _Body | None = None
@@ -115,6 +127,9 @@ class RawClient:
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.get_running_loop().sock_connect(self._socket, address)
+                if self._tls is not None:
+                    self._secured = Secured(self._socket, self._tls, self._server_name)
+                    await self._secured.open()
         except BaseException:
             self._socket.close()
             raise
@@ -126,7 +141,10 @@ class RawClient:
             if index:
                 await asyncio.sleep(pause)
             async with asyncio.timeout(self._timeout):
-                await asyncio.get_running_loop().sock_sendall(self._socket, piece)
+                if self._secured is not None:
+                    await self._secured.send(piece)
+                else:
+                    await asyncio.get_running_loop().sock_sendall(self._socket, piece)
 
     async def read_head(self, method: str = "POST") -> ResponseHead:
         """Read the head of a response to a request with this method.
@@ -192,10 +210,17 @@ class RawClient:
         """Whether the body that was read (by whichever method, after `read_head`) came to its end.
 
         That is the last chunk of a chunked body and all bytes of one with a length; of one that
-        ends with the connection, that the connection was not reset.
+        ends with the connection, that the connection was not reset (and by TLS, that it was not
+        simply cut).
         """
         body = self._started_body()
-        return body.done or (body.until_close and self.at_end and not self.was_reset)
+        whole = self.at_end and not self.was_reset and (self._tls is None or self.close_notify)
+        return body.done or (body.until_close and whole)
+
+    @property
+    def close_notify(self) -> bool:
+        """Whether the server ended its TLS, and not only the connection."""
+        return self._secured is not None and self._secured.close_notify
 
     def half_close(self) -> None:
         """Close the sending side (FIN); reading goes on."""
@@ -227,7 +252,10 @@ class RawClient:
             return b""
         try:
             async with asyncio.timeout(self._timeout):
-                data = await asyncio.get_running_loop().sock_recv(self._socket, size)
+                if self._secured is not None:
+                    data = await self._secured.receive(size)
+                else:
+                    data = await asyncio.get_running_loop().sock_recv(self._socket, size)
         except TimeoutError:
             raise TimeoutError(f"nothing came within {self._timeout} s") from None
         except ConnectionError:
@@ -295,7 +323,7 @@ def _address(url: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return socket.AF_UNIX, parts.path
-    if parts.scheme != "http" or not parts.hostname or not parts.port:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.port:
         raise ValueError(f"{url!r} is not http://HOST:PORT or unix:/path")
     family = socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET
     return family, (parts.hostname, parts.port)

@@ -5,9 +5,9 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from proxy.framing.chunked import ChunkedDecoder
 
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._peer_left = asyncio.Event()
         self._cut = False
+        self._secure = False
         self._lost = False
         self._unread: ReceivedRequest | None = None
         self.is_open = True
@@ -134,6 +135,11 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     @property
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The certificate that the peer has proved to be its own, if it was asked for one."""
+        return self._transport.get_extra_info("peercert") or None
+
+    @property
     def peer_closed(self) -> bool:
         """Whether the peer closed its side, or reset the connection."""
         return self._peer_left.is_set()
@@ -195,7 +201,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No buffer in front of the kernel's: `sent` is to count what the peer's side took.
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._transport.set_write_buffer_limits(high=0)
+        # (TLS takes 0 for a buffer that is always full.)
+        self._secure = transport.get_extra_info("ssl_object") is not None
+        self._transport.set_write_buffer_limits(high=int(self._secure))
         self.number = self._accepted(self)
 
     def data_received(self, data: bytes) -> None:
@@ -206,7 +214,8 @@ class Connection(asyncio.Protocol):
         self._end()
         self._peer_left.set()
         self._arrived.set()
-        return True  # the peer may have closed its side only, and still take an answer
+        # The peer may have closed its side only, and still take an answer.
+        return not self._secure
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True

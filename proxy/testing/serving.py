@@ -11,6 +11,8 @@ from proxy.config.changes import Change
 from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.observe.log import Log
 
+ON_FREE_PORTS = Overrides(listen=("127.0.0.1:0",), admin="127.0.0.1:0")
+
 
 class ProxyURL(str):
     """The data listener's address, and what a test wants to know of the proxy behind it."""
@@ -54,15 +56,18 @@ class _Memory:
 
 @asynccontextmanager
 async def serve(
-    config: str = "", *, environ: Mapping[str, str] | None = None
+    config: str = "",
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Overrides = ON_FREE_PORTS,
 ) -> AsyncIterator[ProxyURL]:
     """Run a proxy with this configuration (TOML) on ports of its own while the block runs.
 
+    With other `overrides` it is the configuration, or they, that say where it listens.
     `environ` is all of the environment that it sees. Without a provider it has the mock one.
     Raises ConfigError.
     """
     variables = {**(environ or {}), TEXT: config or "# the mock provider"}
-    overrides = Overrides(listen=("127.0.0.1:0",), admin="127.0.0.1:0")
 
     def again() -> Loaded:
         return load(None, environ=variables, overrides=overrides)

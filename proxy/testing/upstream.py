@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import ssl
 from collections import defaultdict
 from types import TracebackType
 from typing import Self
@@ -25,10 +26,13 @@ class Upstream:
     Once left it refuses connections; entered again it listens on the same port, and goes on with
     its scripts and records: a provider that comes back.
 
-    With `socket` it listens on that path instead.
+    With `socket` it listens on that path instead. With `tls`, its certificate in it, it speaks
+    HTTPS.
     """
 
-    def __init__(self, *scripts: Script, socket: str | None = None) -> None:
+    def __init__(
+        self, *scripts: Script, socket: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._scripts: list[tuple[Step, ...]] = [
             (script,) if callable(script) else tuple(script) for script in scripts or [answer()]
         ]
@@ -47,13 +51,14 @@ class Upstream:
         self.host = "127.0.0.1"
         self.port = 0
         self._socket = socket
+        self._tls = tls
 
     @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT`, or `unix:PATH:`, to which a path can be added."""
-        return (
-            f"http://{self.host}:{self.port}" if self._socket is None else f"unix:{self._socket}:"
-        )
+        if self._socket is not None:
+            return f"unix:{self._socket}:"
+        return f"{'http' if self._tls is None else 'https'}://{self.host}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -104,7 +109,7 @@ class Upstream:
             self._server = await loop.create_unix_server(self._connection, self._socket)
             return self
         self._server = await loop.create_server(
-            self._connection, self.host, self.port, backlog=4096
+            self._connection, self.host, self.port, backlog=4096, ssl=self._tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -34,17 +34,16 @@ class Held(Reference):
         except AttributeError:
             raise BadCredentials("the proxy has no credentials for the provider") from None
 
+    def decoded(self, data: bytes, what: str) -> Secret:
+        """The credential that a file or a program's output is, without a last line break.
 
-def secret_of(data: bytes, what: str) -> Secret:
-    """The credential that a file or a program's output is, without a last line break.
-
-    Raises ValueError, without a trace of it, that calls it `what`.
-    """
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"{what} is larger than {MAX_BYTES >> 10} KiB")
-    data = data.removesuffix(b"\r\n" if data.endswith(b"\r\n") else b"\n")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{what} is not UTF-8") from None
-    return Secret.fit(text, what)
+        Raises ValueError, without a trace of it, that calls it `what`.
+        """
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"{what} is larger than {MAX_BYTES >> 10} KiB")
+        data = data.removesuffix(b"\r\n" if data.endswith(b"\r\n") else b"\n")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{what} is not UTF-8") from None
+        return self.secret(text, what)

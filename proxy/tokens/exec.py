@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from msgspec import Meta
 
 from proxy.token import Secret
-from proxy.tokens._held import MAX_BYTES, Held, secret_of
+from proxy.tokens._held import MAX_BYTES, Held
 from proxy.tokens._refreshed import Refreshed
 from proxy.units import Duration, format_duration, parse_duration
 
@@ -104,7 +104,7 @@ class Exec(Refreshed, Held):
                 await _kill(process)
         if ended and status:
             raise ValueError(f"{name} failed ({_spelled(status)})")
-        return secret_of(data, f"what {name} prints")
+        return self.decoded(data, f"what {name} prints")
 
 
 async def _output(process: Process) -> bytes:

@@ -6,15 +6,15 @@ symlinks that Kubernetes and Vault swap, on network file systems, and where a ti
 
 import asyncio
 import os
-import stat
 from collections.abc import Mapping
 from typing import Annotated, Self
 
 from msgspec import Meta
 
+from proxy.files import read_file
 from proxy.tasks import spawn
 from proxy.token import Secret
-from proxy.tokens._held import MAX_BYTES, Held, log, secret_of
+from proxy.tokens._held import MAX_BYTES, Held, log
 
 INTERVAL = 2.0
 """Seconds between two readings."""
@@ -45,7 +45,7 @@ class File(Held):
     def resolve(self, environ: Mapping[str, str], directory: str) -> None:
         self._file = os.path.join(directory, self.path)
         self._problem = ""
-        self.hold(_read(self._file))
+        self.hold(self._read())
 
     async def open(self) -> None:
         self._watching = spawn(self._watch(), f"watch {self}")
@@ -56,7 +56,7 @@ class File(Held):
     def refresh(self) -> None:
         """Read the file again; where that fails the old credential stays, and the log says so."""
         try:
-            secret = _read(self._file)
+            secret = self._read()
         except ValueError as error:
             if str(error) != self._problem:
                 log.warning("%s: %s; the old credential stays in use", self._place, error)
@@ -67,23 +67,11 @@ class File(Held):
         self._problem = ""
         self.hold(secret)
 
+    def _read(self) -> Secret:
+        """What the file holds; raises ValueError that says why it cannot be a credential."""
+        return self.decoded(read_file(self._file, MAX_BYTES), self._file)
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
             await asyncio.to_thread(self.refresh)
-
-
-def _read(file: str) -> Secret:
-    """What a file holds; raises ValueError that says why it cannot be a credential."""
-    try:
-        # Opening a pipe that nobody writes to would wait for ever.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ValueError(f"{file} is not a file")
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such file") from None
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    return secret_of(data, file)

@@ -33,7 +33,7 @@ class Env(Held):
     def resolve(self, environ: Mapping[str, str], directory: str) -> None:
         if self.name not in environ:
             raise ValueError(f"the environment variable {self.name} is not set")
-        self.hold(Secret.fit(environ[self.name], f"the environment variable {self.name}"))
+        self.hold(self.secret(environ[self.name], f"the environment variable {self.name}"))
 
 
 class Literal(Held):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -17,8 +18,9 @@ from proxy import server
 from proxy.downstream import Downstream
 from proxy.exchange import Exchange
 from proxy.front import OrdinaryRequest
-from proxy.testing import ProxyURL, RawClient, Script, Upstream, request, serve
+from proxy.testing import ON_FREE_PORTS, ProxyURL, RawClient, Script, Upstream, request, serve
 from proxy.upstream import UpstreamConnection
+from tests.authority import Authority
 
 CHAT = "/v1/chat/completions"
 SETTLE_SECONDS = 3.0
@@ -68,12 +70,14 @@ class Scene:
 
     url: ProxyURL
     upstream: Upstream
+    tls: ssl.SSLContext | None = None
+    """What its clients need, where it speaks HTTPS."""
     counted: int | None = None
     """How many exchanges there were when a test counted them last."""
 
     def client(self, *, timeout: float = 10.0, receive_buffer: int | None = None) -> RawClient:
         """A connection to the proxy, to be opened by `async with`."""
-        return RawClient(self.url, timeout=timeout, receive_buffer=receive_buffer)
+        return RawClient(self.url, timeout=timeout, receive_buffer=receive_buffer, tls=self.tls)
 
     async def ask(self, raw: bytes, *, method: str = "POST") -> Answer:
         """Send the bytes of one request on a connection of its own; the response to it."""
@@ -148,7 +152,13 @@ class Scenes(Protocol):
 
 
 @pytest.fixture
-def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
+def secured() -> Authority | None:
+    """Who vouches for both sides of the scenes; a module that has its own makes them HTTPS."""
+    return None
+
+
+@pytest.fixture
+def scene(caplog: pytest.LogCaptureFixture, secured: Authority | None) -> Iterator[Scenes]:
     """Scenes; at the test's end the program must not have complained in its log."""
 
     @asynccontextmanager
@@ -164,7 +174,12 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
         gc.disable()
         gc.freeze()
         try:
-            async with Upstream(*scripts) as upstream:
+            tls = None if secured is None else secured.server()
+            async with Upstream(*scripts, tls=tls) as upstream:
+                if secured is not None:
+                    server = _secured(server, secured)
+                    if at is None:
+                        provider += f'\ntls = {{ ca = "{secured.file}" }}'
                 config = _CONFIG.format(
                     server=server,
                     upstream=at or upstream.url,
@@ -172,9 +187,11 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
                     route=route,
                     target=target,
                 )
-                async with serve(config) as url:
+                listen = () if secured else ON_FREE_PORTS.listen
+                overrides = msgspec.structs.replace(ON_FREE_PORTS, listen=listen)
+                async with serve(config, overrides=overrides) as url:
                     before = asyncio.all_tasks()
-                    made = Scene(url, upstream)
+                    made = Scene(url, upstream, None if secured is None else secured.client())
                     yield made
                     await check_leftovers(made, before)
                     assert made.counted in (None, len(url.exchanges)), url.exchanges
@@ -185,6 +202,13 @@ def scene(caplog: pytest.LogCaptureFixture) -> Iterator[Scenes]:
     yield make
     complaints = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert not complaints
+
+
+def _secured(server: str, authority: Authority) -> str:
+    """The section that has a listener speak HTTPS, beside what it says already."""
+    listen = f'listen = {{ address = "127.0.0.1:0", tls = {{ {authority.issue().toml} }} }}'
+    before, header, behind = server.partition("[server]")
+    return f"{before}[server]\n{listen}\n{behind}" if header else f"[server]\n{listen}\n{server}"
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ import proxy.transport
 from proxy.errors import ConfigError
 from proxy.server import check_aiohttp
 from proxy.testing import OnAccept, RawClient, ReadRequest, Send, Stall, Upstream, answer, request
+from tests.authority import Authority
 
 Test = Callable[..., Awaitable[None]]
 
@@ -552,6 +553,26 @@ async def test_a_request_says_where_to_connect_and_is_not_sent() -> None:
         await until(lambda: not upstream.open_connections)
         assert upstream.requests == []
     await connector.close()
+
+
+@holds("``ClientRequest(…, server_hostname=…)``")
+async def test_the_name_to_ask_for_may_be_another(authority: Authority) -> None:
+    asked: list[str | None] = []
+    context = authority.server(authority.issue("llm.example.com"))
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with Upstream(Stall(), tls=context) as upstream:
+        url = URL(upstream.url)
+        loop = asyncio.get_running_loop()
+        trusting = authority.client()
+        dial = ClientRequest("GET", url, loop=loop, ssl=trusting, server_hostname="llm.example.com")
+        assert dial.ssl is trusting
+        made = await connector.connect(dial, [], aiohttp.ClientTimeout())
+        assert made.transport is not None
+        assert made.transport.get_extra_info("sslcontext") is trusting
+        made.close()
+        await connector.close()
+    assert asked == ["llm.example.com"]
 
 
 @holds("``ClientRequest(…, proxy=…, proxy_headers=…)``")

@@ -186,6 +186,23 @@ def test_where_nobody_can_be_asked_the_configuration_is_at_fault(
     assert network.asked == []
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9999", "http://127.0.0.1:9999/"])
+def test_the_address_may_be_the_url_that_the_proxy_says_when_it_is_ready(
+    network: Network, url: str
+) -> None:
+    assert main(["healthcheck", url]) == 0
+    assert network.asked == [("127.0.0.1", 9999)]
+
+
+def test_another_scheme_is_bad_usage(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["healthcheck", "ftp://127.0.0.1:9999"]) == 2
+    assert capsys.readouterr().err == (
+        'llm-proxy: ADDR: expected "HOST:PORT", "[V6]:PORT", "unix:/path" or "fd:N", or http:// '
+        "or https://\n"
+    )
+    assert network.asked == []
+
+
 def test_an_address_that_is_none_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["healthcheck", "9090"]) == 2
     assert capsys.readouterr().err == (

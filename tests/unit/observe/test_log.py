@@ -353,8 +353,11 @@ def test_the_processs_log_is_text_on_a_terminal(
     log.say("info", "ready", "here")
     logging.getLogger("some.library").warning("watch out")
     logging.getLogger("some.library").info("never mind")
+    logging.getLogger("proxy").debug("nor this")
 
     assert [line.startswith(b"{") for line in writer.lines] == [not text] * 2
+    logging.getLogger("proxy").info("read again")
+    assert b"read again" in writer.lines.pop()
     if not text:
         assert writer.last["message"] == "watch out"
         assert (writer.last["pod"], writer.last["namespace"]) == ("p", "ns")

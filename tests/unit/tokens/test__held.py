@@ -5,7 +5,7 @@ import pytest
 from proxy.errors import BadCredentials
 from proxy.exchange import Outcome
 from proxy.token import Secret
-from proxy.tokens._held import MAX_BYTES, Held, secret_of
+from proxy.tokens._held import MAX_BYTES, Held
 from tests.unit.conftest import Request, exchange_of
 
 
@@ -44,7 +44,7 @@ def test_what_is_held_is_not_shown() -> None:
     ],
 )
 def test_a_credential_is_read_without_its_line_break(data: bytes, value: str) -> None:
-    assert secret_of(data, "it").reveal() == value
+    assert Held().decoded(data, "it").reveal() == value
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,16 @@ def test_a_credential_is_read_without_its_line_break(data: bytes, value: str) ->
 )
 def test_what_is_no_credential_is_refused_without_a_trace_of_it(data: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as raised:
-        secret_of(data, "it")
+        Held().decoded(data, "it")
 
     assert "canary" not in repr(raised.value)
     assert raised.value.__context__ is None or raised.value.__suppress_context__
+
+
+def test_a_text_of_several_lines_is_held_where_one_is_wanted() -> None:
+    token = Held()
+    vars(token)["_lines"] = True
+
+    assert token.decoded(b"one\ntwo\n", "it").reveal() == "one\ntwo"
+    with pytest.raises(ValueError, match="it is empty"):
+        token.decoded(b"\n\n", "it")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy import files
 from proxy.tokens import file as module
 from proxy.tokens.file import File
 from tests.unit.conftest import Request
@@ -153,7 +154,7 @@ async def test_an_open_token_reads_its_file_again_and_again_off_the_loop(
     slept: list[float] = []
     threads: set[int] = set()
     turn = asyncio.Event()
-    read = module._read
+    read = files.read_file
 
     async def sleep(delay: float) -> None:
         slept.append(delay)
@@ -161,12 +162,12 @@ async def test_an_open_token_reads_its_file_again_and_again_off_the_loop(
         if len(slept) == 3:
             await asyncio.Event().wait()
 
-    def reading(file: str) -> object:
+    def reading(file: str, limit: int) -> bytes:
         threads.add(threading.get_ident())
-        return read(file)
+        return read(file, limit)
 
     rewrite(path)
-    monkeypatch.setattr(module, "_read", reading)
+    monkeypatch.setattr(module, "read_file", reading)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     await token.open()
     while len(slept) < 3:

@@ -1,0 +1,230 @@
+"""Converse's answers, whole: decoded into events, and put together from them."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from proxy.chat import Chat, seal
+from proxy.dialects.bedrock_converse.wire import (
+    MALFORMED,
+    ORIGIN,
+    STOP_WORDS,
+    STOPS,
+    Block,
+    Raw,
+    WireUsage,
+    malformed,
+    read_usage,
+    spell_usage,
+)
+from proxy.errors import BadResponse
+from proxy.event import (
+    Arguments,
+    Begin,
+    Call,
+    Citation,
+    End,
+    Event,
+    Failure,
+    Media,
+    Refusal,
+    Signature,
+    Stop,
+    Text,
+    Thinking,
+    Usage,
+    Used,
+)
+
+
+class _Use(msgspec.Struct, rename="camel", frozen=True):
+    name: str
+    input: Raw = Raw(b"{}")
+    tool_use_id: str = ""
+
+
+class _ReasoningText(msgspec.Struct, frozen=True):
+    text: str = ""
+    signature: str = ""
+
+
+class _Reasoning(msgspec.Struct, rename="camel", frozen=True):
+    reasoning_text: _ReasoningText | None = None
+    redacted_content: str | None = None
+
+
+class _Source(msgspec.Struct, frozen=True):
+    bytes: str = ""
+
+
+class _Image(msgspec.Struct, frozen=True):
+    format: str = "png"
+    source: _Source = _Source()
+
+
+class _Content(msgspec.Struct, rename="camel", frozen=True):
+    text: str | None = None
+    tool_use: _Use | None = None
+    reasoning_content: _Reasoning | None = None
+    image: _Image | None = None
+    citations_content: "_Cited | None" = None
+
+
+class _Quote(msgspec.Struct, frozen=True):
+    text: str = ""
+
+
+class _Web(msgspec.Struct, frozen=True):
+    url: str = ""
+
+
+class _Location(msgspec.Struct, frozen=True):
+    web: _Web | None = None
+
+
+class WireCitation(msgspec.Struct, rename="camel", frozen=True):
+    """Where a text comes from."""
+
+    title: str = ""
+    source: str = ""
+    source_content: list[_Quote] = []
+    location: _Location = _Location()
+
+
+class _Cited(msgspec.Struct, frozen=True):
+    content: list[_Quote] = []
+    citations: list[WireCitation] = []
+
+
+class _Message(msgspec.Struct, frozen=True):
+    content: list[_Content] = []
+
+
+class _Output(msgspec.Struct, frozen=True):
+    message: _Message
+
+
+class _Answer(msgspec.Struct, rename="camel", frozen=True):
+    output: _Output
+    stop_reason: str = "end_turn"
+    usage: WireUsage | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def read_answer(body: bytes) -> list[Event]:
+    """The events of a whole response; raises BadResponse."""
+    try:
+        answer = _answer(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadResponse("the provider's answer is none of Converse").because(error) from error
+    events: list[Event] = [Begin()]
+    calls = 0
+    for content in answer.output.message.content:
+        for event in _content(content, calls):
+            calls += type(event) is Call
+            events.append(event)
+    if answer.usage is not None:
+        events.append(Used(read_usage(answer.usage)))
+    return [*events, *stopped(answer.stop_reason), End()]
+
+
+def stopped(word: str) -> list[Event]:
+    """The events of a stop reason."""
+    if word in MALFORMED:
+        return [Failure(malformed(word))]
+    return [Stop(STOPS.get(word, "stop"), word)]
+
+
+def citation(wire: WireCitation) -> Citation:
+    """The event of a citation."""
+    return Citation(
+        url=wire.location.web.url if wire.location.web is not None else wire.source,
+        title=wire.title,
+        quote="".join(quote.text for quote in wire.source_content),
+    )
+
+
+def _content(content: _Content, calls: int) -> Iterator[Event]:
+    if content.text:
+        yield Text(content.text)
+    use, reasoning = content.tool_use, content.reasoning_content
+    if use is not None:
+        yield Call(calls, use.tool_use_id, use.name)
+        yield Arguments(calls, bytes(use.input).decode())
+    if reasoning is not None:
+        if reasoning.reasoning_text is not None:
+            yield Thinking(reasoning.reasoning_text.text)
+            yield Signature(reasoning.reasoning_text.signature, ORIGIN)
+        elif reasoning.redacted_content is not None:
+            yield Signature(reasoning.redacted_content, ORIGIN, redacted=True)
+    if content.image is not None:
+        yield Media(f"image/{content.image.format}", content.image.source.bytes)
+    if content.citations_content is not None:
+        for quote in content.citations_content.content:
+            yield Text(quote.text)
+        for each in content.citations_content.citations:
+            yield citation(each)
+
+
+def encode_answer(chat: Chat, events: Iterable[Event]) -> bytes:
+    """A whole response that says the events."""
+    blocks: list[Block] = []
+    calls: dict[int, Block] = {}
+    arguments: dict[int, str] = {}
+    word, usage = "end_turn", Usage()
+    for event in events:
+        match event:
+            case Text() | Refusal():
+                if blocks and "text" in blocks[-1]:
+                    blocks[-1]["text"] += event.text
+                else:
+                    blocks.append({"text": event.text})
+            case Thinking():
+                if not blocks or "signature" in _reasoning_text(blocks[-1], {"signature": ""}):
+                    blocks.append({"reasoningContent": {"reasoningText": {"text": ""}}})
+                _reasoning_text(blocks[-1], {})["text"] += event.text
+            case Signature():
+                value = seal(event.value, event.origin, ORIGIN)
+                if event.redacted:
+                    blocks.append({"reasoningContent": {"redactedContent": value}})
+                elif blocks and "reasoningContent" in blocks[-1]:
+                    _reasoning_text(blocks[-1], {})["signature"] = value
+            case Call():
+                use: Block = {"toolUseId": event.id or f"tooluse_{event.index}", "name": event.name}
+                calls[event.index] = use
+                arguments[event.index] = ""
+                blocks.append({"toolUse": use})
+            case Arguments() if event.index in arguments:
+                arguments[event.index] += event.text
+            case Media():
+                kind = event.media_type.removeprefix("image/")
+                blocks.append({"image": {"format": kind, "source": {"bytes": event.data}}})
+            case Stop():
+                word = spell_stop(event)
+            case Used():
+                usage = event.usage
+    for index, use in calls.items():
+        use["input"] = _object(arguments[index])
+    message = {"role": "assistant", "content": blocks}
+    answer = {"output": {"message": message}, "stopReason": word, "usage": spell_usage(usage)}
+    return msgspec.json.encode(answer | {"metrics": {"latencyMs": 0}})
+
+
+def spell_stop(stop: Stop) -> str:
+    """The stop reason that says why a model stopped."""
+    return stop.native if STOPS.get(stop.native) == stop.reason else STOP_WORDS[stop.reason]
+
+
+def _reasoning_text(block: Block, otherwise: Block) -> Block:
+    found: Block = block.get("reasoningContent", {}).get("reasoningText", otherwise)
+    return found
+
+
+def _object(text: str) -> object:
+    try:
+        msgspec.json.decode(text or "{}", type=dict[str, Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return {"INVALID_JSON": text}
+    return Raw((text or "{}").encode())

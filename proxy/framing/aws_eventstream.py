@@ -1,0 +1,113 @@
+"""AWS's event-stream framing: messages of typed headers and a payload, with checksums.
+
+A message is its whole length, the length of its headers, the CRC of those eight bytes, the
+headers, the payload, and the CRC of all before it.
+
+https://smithy.io/2.0/aws/amazon-eventstream.html
+"""
+
+from struct import Struct
+from zlib import crc32
+
+import msgspec
+
+from proxy.framing import FramingError
+
+MAX_HEADERS = 128 * 1024
+MAX_PAYLOAD = 24 * 1024 * 1024
+
+_PRELUDE = Struct("!II")
+_UINT32 = Struct("!I")
+_UINT16 = Struct("!H")
+_OVERHEAD = 16
+_STRING = 7
+_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+"""Bytes of a header's value, by its type; types 6 and 7 say theirs."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message: its headers that are strings, and its payload."""
+
+    headers: dict[str, str]
+    payload: bytes
+
+
+class EventStreamDecoder:
+    """Takes messages off a stream: `feed` it what was read."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are held of a message that is not whole."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes.
+
+        Raises FramingError for a length beyond the limits and a checksum that is wrong. Messages
+        before it in the same data are lost with it: who cannot count bytes is not to be believed.
+        """
+        held = self._held
+        held += data
+        messages: list[Message] = []
+        at = 0
+        while len(held) - at >= 12:
+            total, headers = _PRELUDE.unpack_from(held, at)
+            if crc32(memoryview(held)[at : at + 8]) != _UINT32.unpack_from(held, at + 8)[0]:
+                raise FramingError("a message's prelude does not match its checksum")
+            payload = total - headers - _OVERHEAD
+            if headers > MAX_HEADERS or not 0 <= payload <= MAX_PAYLOAD:
+                raise FramingError(f"a message of {total} bytes, {headers} of them headers")
+            if len(held) - at < total:
+                break
+            message = bytes(memoryview(held)[at : at + total])
+            if crc32(message[:-4]) != _UINT32.unpack_from(message, total - 4)[0]:
+                raise FramingError("a message does not match its checksum")
+            fields = _headers(message[12 : 12 + headers])
+            messages.append(Message(fields, message[12 + headers : -4]))
+            at += total
+        del held[:at]
+        return messages
+
+
+def encode_message(headers: dict[str, str], payload: bytes) -> bytes:
+    """One message, all of whose headers are strings."""
+    head = b"".join(
+        b"%c%b\x07%b%b" % (len(name), name.encode(), _UINT16.pack(len(word)), word)
+        for name, value in headers.items()
+        for word in (value.encode(),)
+    )
+    prelude = _PRELUDE.pack(_OVERHEAD + len(head) + len(payload), len(head))
+    message = b"%b%b%b%b" % (prelude, _UINT32.pack(crc32(prelude)), head, payload)
+    return message + _UINT32.pack(crc32(message))
+
+
+def _headers(data: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    at = 0
+    try:
+        while at < len(data):
+            end = at + 1 + data[at]
+            name, kind = data[at + 1 : end].decode("ascii"), data[end]
+            at = end + 1
+            if kind in (6, _STRING):
+                (size,) = _UINT16.unpack_from(data, at)
+                at += 2
+            else:
+                size = _SIZES[kind]
+            if at + size > len(data):
+                raise FramingError("a message's headers end in the midst of one")
+            if kind == _STRING:
+                found[name] = data[at : at + size].decode("utf-8")
+            at += size
+    except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, FramingError):
+            raise
+        raise FramingError("a message's headers cannot be read") from error
+    except Exception as error:  # struct.error has no other name to catch it by
+        raise FramingError("a message's headers end in the midst of one") from error
+    return found

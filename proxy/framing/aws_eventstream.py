@@ -6,6 +6,7 @@ headers, the payload, and the CRC of all before it.
 https://smithy.io/2.0/aws/amazon-eventstream.html
 """
 
+import struct
 from struct import Struct
 from zlib import crc32
 
@@ -104,10 +105,8 @@ def _headers(data: bytes) -> dict[str, str]:
             if kind == _STRING:
                 found[name] = data[at : at + size].decode("utf-8")
             at += size
-    except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, FramingError):
-            raise
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
         raise FramingError("a message's headers cannot be read") from error
-    except Exception as error:  # struct.error has no other name to catch it by
+    except struct.error as error:
         raise FramingError("a message's headers end in the midst of one") from error
     return found

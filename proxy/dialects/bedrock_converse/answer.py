@@ -146,6 +146,16 @@ def citation(wire: WireCitation) -> Citation:
     )
 
 
+def spell_citation(event: Citation) -> Block:
+    """A citation, as Converse has it."""
+    cited: Block = {"title": event.title, "sourceContent": [{"text": event.quote}]}
+    if "://" in event.url:
+        cited["location"] = {"web": {"url": event.url}}
+    else:
+        cited["source"] = event.url
+    return cited
+
+
 def _content(content: _Content, calls: int) -> Iterator[Event]:
     if content.text:
         yield Text(content.text)
@@ -163,7 +173,8 @@ def _content(content: _Content, calls: int) -> Iterator[Event]:
         yield Media(f"image/{content.image.format}", content.image.source.bytes)
     if content.citations_content is not None:
         for quote in content.citations_content.content:
-            yield Text(quote.text)
+            if quote.text:
+                yield Text(quote.text)
         for each in content.citations_content.citations:
             yield citation(each)
 
@@ -181,6 +192,13 @@ def encode_answer(chat: Chat, events: Iterable[Event]) -> bytes:
                     blocks[-1]["text"] += event.text
                 else:
                     blocks.append({"text": event.text})
+            case Citation():
+                if not blocks or not blocks[-1].keys() & {"text", "citationsContent"}:
+                    blocks.append({"text": ""})
+                if "text" in blocks[-1]:
+                    cited = {"content": [{"text": blocks[-1]["text"]}], "citations": []}
+                    blocks[-1] = {"citationsContent": cited}
+                blocks[-1]["citationsContent"]["citations"].append(spell_citation(event))
             case Thinking():
                 if not blocks or "signature" in _reasoning_text(blocks[-1], {"signature": ""}):
                     blocks.append({"reasoningContent": {"reasoningText": {"text": ""}}})

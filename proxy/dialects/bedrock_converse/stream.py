@@ -8,6 +8,7 @@ from proxy.chat import Chat, seal
 from proxy.dialects.bedrock_converse.answer import (
     WireCitation,
     citation,
+    spell_citation,
     spell_stop,
     stopped,
 )
@@ -24,6 +25,7 @@ from proxy.event import (
     Arguments,
     Begin,
     Call,
+    Citation,
     End,
     Event,
     Failure,
@@ -248,6 +250,8 @@ class StreamEncoder:
                 self._delta("text", {"text": event.text})
             case Thinking():
                 self._delta("thinking", {"reasoningContent": {"text": event.text}})
+            case Citation():
+                self._delta("text", {"citation": spell_citation(event)})
             case Signature():
                 value = seal(event.value, event.origin, ORIGIN)
                 field = "redactedContent" if event.redacted else "signature"

@@ -14,12 +14,15 @@ import pytest
 from proxy.chat import Chat, Omissions, Rendering
 from proxy.config.source import parse
 from proxy.dialects.anthropic_messages import AnthropicMessages
+from proxy.dialects.bedrock_converse import BedrockConverse
+from proxy.dialects.bedrock_converse.stream import message
 from proxy.dialects.gemini import GeminiGenerate
 from proxy.dialects.gemini_count_tokens import GeminiCountTokens
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import ConfigError, ProxyError
 from proxy.framing import FramingError
+from proxy.framing.aws_eventstream import EventStreamDecoder
 from proxy.framing.chunked import ChunkedDecoder
 from proxy.framing.envelope import parse_envelope
 from proxy.framing.head import body_length, keeps_alive, parse_response_head
@@ -240,12 +243,37 @@ def _anthropic_request(data: bytes) -> None:
         dialect.render(chat, Rendering(model="m", omissions=omissions))
 
 
+def _converse(data: bytes) -> None:
+    decoder = BedrockConverse().decoder()
+    middle = len(data) // 2
+    events = [*decoder.feed(data[:middle]), *decoder.feed(data[middle:]), *decoder.close()]
+    BedrockConverse().encoder(_ASK).feed(events)
+
+
+def _converse_answer(data: bytes) -> None:
+    BedrockConverse().encode(_ASK, BedrockConverse().decode(data))
+
+
+_CONVERSES = [
+    message("messageStart", {"role": "assistant"})
+    + message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hi"}})
+    + message("messageStop", {"stopReason": "end_turn"}),
+    message("metadata", {"usage": {"inputTokens": 1, "outputTokens": 2}}),
+]
+_CONVERSE_ANSWERS = [
+    b'{"output":{"message":{"content":[{"text":"a"},{"toolUse":{"toolUseId":"c","name":"f",'
+    b'"input":{"n":1}}}]}},"stopReason":"tool_use","usage":{"inputTokens":1,"outputTokens":2}}'
+]
+
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "response head": (_head, _HEADS),
     "chunked body": (lambda data: ChunkedDecoder().feed(data), _CHUNKED),
     "server-sent events": (_sse, _STREAMS),
     "usage": (_usage, _STREAMS),
     "request": (_request, _REQUESTS),
+    "converse stream": (_converse, _CONVERSES),
+    "converse answer": (_converse_answer, _CONVERSE_ANSWERS),
+    "event stream": (lambda data: EventStreamDecoder().feed(data), _CONVERSES),
     "chat stream": (_chat, _STREAMS + _CHATS),
     "chat answer": (_chat_answer, _CHAT_ANSWERS),
     "chat request": (_chat_request, _CHAT_REQUESTS),

@@ -1,8 +1,4 @@
-"""The messages of a chat as Anthropic spells them: turns that alternate, results first.
-
-What no provider's conversation may be is refused here, in words: a call without its result, and
-a result without its call.
-"""
+"""The messages of a chat as Anthropic spells them."""
 
 import base64
 import binascii
@@ -16,7 +12,6 @@ from proxy.chat import (
     Chat,
     FilePart,
     ImagePart,
-    Message,
     NativePart,
     Omissions,
     Part,
@@ -28,6 +23,7 @@ from proxy.chat import (
     ThinkingPart,
 )
 from proxy.dialects._anthropic.wire import ORIGIN
+from proxy.dialects._turns import arrange, check_results, says
 from proxy.errors import BadRequest
 
 Block = dict[str, Any]
@@ -51,98 +47,59 @@ class Conversation:
 
     def __init__(self, chat: Chat, rendering: Rendering) -> None:
         """Raises BadRequest, or Unsupported for what cannot be carried."""
-        self.system: list[Block] = []
         self._own = chat.origin == ORIGIN
         self._rendering = rendering
         self._omissions: Omissions = rendering.omissions
-        self._turns: list[tuple[str, list[Block]]] = []
         for message in chat.messages:
-            self._add(message, in_place=self._own or rendering.quirks.system_messages)
+            self._omissions.hint("name", message.name)
+        system, self._turns = arrange(
+            chat, self._keeps, system_turns=self._own or rendering.quirks.system_messages
+        )
         if not self._own:
             # Between one's own, the provider says best what it does not take.
-            self._check()
-
-    @property
-    def messages(self) -> list[Block]:
-        """The turns, those of one plain text as the text."""
-        return [{"role": role, "content": _plainest(blocks)} for role, blocks in self._turns]
+            check_results(self._turns)
+        self.system = [self._block(part) for part in system]
+        """The blocks of `system`."""
+        self.messages = [
+            {"role": turn.role, "content": plainest([self._block(part) for part in turn.parts])}
+            for turn in self._turns
+        ]
 
     @property
     def thinks(self) -> bool:
         """Whether the turn that goes on, if one does, kept the thinking that it began with."""
-        turn: list[Block] = []
-        for role, blocks in reversed(self._turns):
-            if role == "assistant":
-                turn = blocks
-                break
-        goes_on = any(block["type"] == "tool_use" for block in turn)
-        return not goes_on or turn[0]["type"] in ("thinking", "redacted_thinking")
+        said = [turn.parts for turn in self._turns if turn.role == "assistant"]
+        if not said or not any(isinstance(part, CallPart) for part in said[-1]):
+            return True
+        return isinstance(said[-1][0], ThinkingPart)
 
-    def _add(self, message: Message, *, in_place: bool) -> None:
-        self._omissions.hint("name", message.name)
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = [block for part in message.parts if (block := self._block(part)) is not None]
-        if message.role == "system":
-            if not self._turns:
-                self.system.extend(blocks)
-                return
-            role = "system" if in_place else "user"
-        if not blocks:
-            return
-        if not self._turns or self._turns[-1][0] != role:
-            self._turns.append((role, []))
-        turn = self._turns[-1][1]
-        if message.role == "tool":
-            # However late a result comes, it stands before what the user says in the turn.
-            at = sum(block["type"] == "tool_result" for block in turn)
-            turn[at:at] = blocks
-        else:
-            turn.extend(blocks)
+    def _keeps(self, part: Part) -> bool:
+        if not isinstance(part, ThinkingPart) or part.origin == ORIGIN:
+            return True
+        # It would be refused for its signature, and only its own provider misses it.
+        self._omissions.hint("reasoning", part.text or None)
+        return False
 
-    def _check(self) -> None:
-        asked: list[str] = []
-        for role, blocks in self._turns:
-            answered = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
-            for id in answered:
-                if id not in asked:
-                    raise BadRequest(
-                        f"the tool result for `{id}` follows no tool call of that id",
-                        param="messages",
-                    )
-            self._refuse_open(asked, answered)
-            asked = []
-            if role == "assistant":
-                asked = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        self._refuse_open(asked, [])
-
-    def _refuse_open(self, asked: list[str], answered: list[str]) -> None:
-        for id in asked:
-            if id not in answered:
-                raise BadRequest(
-                    f"the tool call `{id}` has no result in the turn that follows it",
-                    param="messages",
-                )
-
-    def _block(self, part: Part) -> Block | None:
+    def _block(self, part: Part) -> Any:
         match part:
             case TextPart() | RefusalPart():
                 block: Block = {"type": "text", "text": part.text}
-                if not part.text:
-                    return None
             case ImagePart():
                 block = {"type": "image", "source": self._image(part)}
             case FilePart():
                 block = {"type": "document", "source": self._document(part)}
                 if part.name is not None:
                     block["title"] = part.name
+            case ThinkingPart(redacted=True):
+                return {"type": "redacted_thinking", "data": part.signature}
             case ThinkingPart():
-                return self._thinking(part)
+                return {"type": "thinking", "thinking": part.text, "signature": part.signature}
             case CallPart():
                 block = self._use(part)
             case ResultPart():
                 block = self._result(part)
             case NativePart():
-                return {"type": part.kind, _VERBATIM: part.raw}
+                return part.raw
             case _:
                 self._omissions.refuse("audio", param="messages")
         mark_cache(block, part.cache, self._rendering)
@@ -183,15 +140,6 @@ class Conversation:
             raise BadRequest("a text file is not UTF-8 in base64", param="messages") from error
         return {"type": "text", "media_type": "text/plain", "data": text}
 
-    def _thinking(self, part: ThinkingPart) -> Block | None:
-        if part.origin != ORIGIN:
-            # It would be refused for its signature, and only its own provider misses it.
-            self._omissions.hint("reasoning", part.text or None)
-            return None
-        if part.redacted:
-            return {"type": "redacted_thinking", "data": part.signature}
-        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
-
     def _use(self, part: CallPart) -> Block:
         if part.custom:
             self._omissions.refuse(f"the free text of the call of `{part.name}`", param="messages")
@@ -208,9 +156,9 @@ class Conversation:
 
     def _result(self, part: ResultPart) -> Block:
         block: Block = {"type": "tool_result", "tool_use_id": self._id(part.id)}
-        content = [inner for each in part.content if (inner := self._block(each)) is not None]
+        content = [self._block(each) for each in part.content if says(each)]
         if content:
-            block["content"] = _plainest(content)
+            block["content"] = plainest(content)
         if part.error:
             block["is_error"] = True
         return block
@@ -220,11 +168,8 @@ class Conversation:
         return id if self._own else _not_an_id("_", id)
 
 
-_VERBATIM = ""
-"""The key under which a block keeps the bytes that say all of it."""
-
-
-def _plainest(blocks: list[Block]) -> object:
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+def plainest(blocks: list[Any]) -> Any:
+    """Content of one plain text as the text."""
+    if len(blocks) == 1 and isinstance(blocks[0], dict) and blocks[0].keys() == {"type", "text"}:
         return blocks[0]["text"]
-    return [block.get(_VERBATIM, block) for block in blocks]
+    return blocks

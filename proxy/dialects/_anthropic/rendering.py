@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from proxy.chat import Chat, Raw, Rendering, Tool, omit_foreign
-from proxy.dialects._anthropic.conversation import Conversation, mark_cache
+from proxy.dialects._anthropic.conversation import Conversation, mark_cache, plainest
 from proxy.dialects._anthropic.wire import ASKED_TIER_WORDS, ORIGIN, fields
 from proxy.effort import BUDGETS, budget_of, effort_of
 
@@ -63,9 +63,7 @@ def render_question(chat: Chat, rendering: Rendering) -> Body:
     conversation = Conversation(chat, rendering)
     body: Body = {}
     if conversation.system:
-        system = conversation.system
-        plain = len(system) == 1 and system[0].keys() == {"type", "text"}
-        body["system"] = system[0]["text"] if plain else system
+        body["system"] = plainest(conversation.system)
     tools = chat.tools
     choice = chat.tool_choice
     if choice is not None and choice.mode == "named" and len(choice.names) > 1:

@@ -162,13 +162,13 @@ def test_a_call_without_arguments_has_an_empty_object_and_others_keep_their_spel
 @pytest.mark.parametrize("arguments", ["{", "[]", '"x"', "{}x", "nonsense", "[" * 100_000])
 def test_arguments_that_are_no_object_are_refused_by_name(arguments: str) -> None:
     with pytest.raises(Unsupported, match="the arguments of the call `a` of `f`, no JSON object,"):
-        render(said("assistant", call("a", arguments)))
+        render(said("assistant", call("a", arguments)), said("tool", result("a")))
 
 
 @pytest.mark.parametrize("part", [call("a", "x", custom=True), AudioPart(data="A", media_type="x")])
 def test_free_text_and_sounds_are_refused(part: Part) -> None:
     with pytest.raises(Unsupported, match="cannot be carried to a provider of anthropic_messages"):
-        render(said("assistant", part))
+        render(said("assistant", part), *[said("tool", result("a"))] * isinstance(part, CallPart))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ Whatever a provider may have heard is not said twice.
 """
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
 
 from proxy.chat import Ask
 from proxy.dialect import Dialect
-from proxy.errors import ProxyError, Unsupported
+from proxy.errors import ProxyError, TooLarge, Unsupported
 from proxy.exchange import Exchange, FinalRequest, Outcome, ParsedRequest
 from proxy.headers import retry_after
 from proxy.provider import without_key
@@ -21,6 +22,9 @@ from proxy.router import Route, Target
 from proxy.token import Token
 from proxy.translation import Translation, read
 from proxy.url import Address
+
+MAX_SIGNED = 32 << 20
+"""Bytes of a body that passes through and must be read to be signed."""
 
 FURTHER_ADDRESSES = 2
 """How many more of a provider's addresses are tried where no connection could be made."""
@@ -109,6 +113,7 @@ class Client:
         body = b"" if prepared is None else prepared.request.body()
         address = provider.url.pick(exchange)
         tried: list[Address] = []
+        passing: AsyncIterator[bytes] | bytes | None = None
         while True:
             token: Token | None = None
             try:
@@ -128,7 +133,10 @@ class Client:
                         translated=prepared.translation is not None,
                     )
                 else:
-                    passing = b"" if request.length == 0 else request.chunks()
+                    if passing is None:
+                        passing = b"" if request.length == 0 else request.chunks()
+                    if token is not None and token.signs and not isinstance(passing, bytes):
+                        passing = await _collect(passing)
                     final = provider.passed(request, address, token, target.timeouts, passing)
                 upstream = await self._transport.send(final, exchange)
             except BaseException as error:
@@ -194,6 +202,16 @@ def prepare(
     query = without_key(request.query) if request.query else ""
     path = spoken.target(model, stream=request.stream, query=query)
     return Prepared(request, path, strip, None)
+
+
+async def _collect(chunks: AsyncIterator[bytes]) -> bytes:
+    """A body that is to be signed, and so must be whole before it can be sent."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_SIGNED:
+            raise TooLarge(f"a body that is to be signed has at most {MAX_SIGNED >> 20} MiB")
+    return bytes(body)
 
 
 def _failed(target: Target, address: Address, token: Token | None, error: BaseException) -> None:

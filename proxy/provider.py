@@ -180,7 +180,7 @@ class Provider:
         fields = request.forwarded.get(memo)
         if fields is None:
             fields = request.forwarded[memo] = self._fields(request, translated=translated)
-        return FinalRequest(
+        final = FinalRequest(
             method=request.method,
             origin=address.origin if self._direct else self._origin(address),
             head=b"".join((head, self._auth_line(token, request), fields)),
@@ -188,6 +188,7 @@ class Provider:
             length=len(body),
             timeouts=timeouts,
         )
+        return final if token is None or not token.signs else _signed(final, token)
 
     def passed_path(self, path: str, query: str) -> str:
         """Where a request goes, after the base URL, that passes through as it is."""
@@ -217,7 +218,7 @@ class Provider:
         head = _head(request.method, target, address)
         connection = request.headers.get("connection")
         fields = self._forwarding.block(request.raw_headers, connection, also=_PASSED)
-        return FinalRequest(
+        final = FinalRequest(
             method=request.method,
             origin=address.origin if self._direct else self._origin(address),
             head=b"".join((head, self._auth_line(token, request), fields)),
@@ -225,13 +226,14 @@ class Provider:
             length=request.length,
             timeouts=timeouts,
         )
+        return final if token is None or not token.signs else _signed(final, token)
 
     def _origin(self, address: Address) -> Origin:
         """Where connections to it go that nobody else shares."""
         return msgspec.structs.replace(address.origin, via=self.via, tls=self.security)
 
     def _auth_line(self, token: Token | None, request: RawRequest) -> bytes:
-        if token is None:
+        if token is None or token.signs:
             return b""
         auth = self._auth if token.auth is None else token.auth
         if not auth:
@@ -242,6 +244,11 @@ class Provider:
             line = f"{auth.replace('{token}', credential)}\r\n".encode("latin-1")
             last = self._last = (credential, auth, line)
         return last[2]
+
+
+def _signed(final: FinalRequest, token: Token) -> FinalRequest:
+    final.head += token.sign(final)
+    return final
 
 
 def _head(method: str, target: str, address: Address) -> bytes:

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from abc import abstractmethod
+from collections.abc import Callable
+from importlib.util import find_spec
 from random import uniform
-from typing import ClassVar
+from typing import ClassVar, TypeVar, cast
 
 from proxy.errors import ConfigError
 from proxy.exchange import Outcome
@@ -20,8 +23,12 @@ RETRY = (1.0, 60.0)
 """Seconds until a failed attempt is repeated, at first and at most; each wait doubles the last."""
 SHORTEST = 1.0
 """Seconds between two attempts, however short a life is."""
+LOOK = 600.0
+"""Seconds after which a credential that does not say when it expires is looked up again."""
 UNASKED = 30.0
 """Seconds that a credential is old before a provider's refusal has another one asked for."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("proxy")
 
@@ -36,6 +43,8 @@ class Refreshed(Token):
     A failure keeps the old one. One that the provider refuses (401) is renewed before its time.
     """
 
+    refusals: ClassVar[tuple[int, ...]] = (401,)
+    """The statuses by which a provider says that it does not take the credential."""
     patient: ClassVar[bool] = True
     """The proxy starts without it, where whoever gives it out cannot be reached or is not well."""
 
@@ -64,7 +73,7 @@ class Refreshed(Token):
         await self._opened.aclose()
 
     def report(self, token: Token, outcome: Outcome) -> None:
-        if outcome.status == 401 and clock() - self._tried_at > UNASKED:
+        if outcome.status in self.refusals and clock() - self._tried_at > UNASKED:
             self._wanted.set()
 
     async def _first(self) -> float | None:
@@ -105,6 +114,57 @@ class Refreshed(Token):
     def _complain(self, error: ValueError) -> None:
         kept = "the old credential stays in use" if self._held else "there is none so far"
         log.warning("%s: %s; %s", self._place, error, kept)
+
+
+async def in_thread(function: Callable[[], T], seconds: float) -> T:
+    """What `function` returns, which blocks. Raises ValueError if that takes too long.
+
+    Then its thread is left to itself: it keeps neither the loop nor the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = function()
+        except Exception as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            loop.call_soon_threadsafe(settle, result, failed)
+
+    threading.Thread(target=run, name="token", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            return await future
+    except TimeoutError:
+        raise ValueError(f"it cannot be had within {seconds:g} s") from None
+
+
+def require(module: str, extra: str) -> None:
+    """Raise ValueError if what `module` is of is not installed; it is not imported yet."""
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise ValueError(f"{module} is not installed (pip install 'llm-proxy[{extra}]')")
+
+
+def quiet(*names: str) -> None:
+    """Have libraries' loggers say nothing of their own accord: what matters is said by us."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
 
 
 async def pause(wanted: asyncio.Event, seconds: float | None) -> None:

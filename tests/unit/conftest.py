@@ -111,7 +111,7 @@ class CountingToken(Token):
         return f"sk-{self.requests}"
 
 
-def key(value: str) -> Token:
+def key(value: str) -> Literal:
     """A token that is always this."""
     token = Literal.from_text(value)
     token.resolve({}, "")

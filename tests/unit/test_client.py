@@ -14,8 +14,9 @@ from proxy.errors import (
     ProviderBroke,
     ProviderTimeout,
     ProxyError,
+    TooLarge,
 )
-from proxy.exchange import Exchange, Origin, Outcome, RawRequest
+from proxy.exchange import Exchange, FinalRequest, Origin, Outcome, RawRequest
 from proxy.provider import Provider
 from proxy.router import Route, Target
 from proxy.token import Token
@@ -392,3 +393,33 @@ async def test_a_body_that_breaks_while_it_passes_is_the_clients_fault() -> None
     assert not isinstance(final.body, bytes)
     with pytest.raises(BadRequest):
         await anext(final.body)
+
+
+class Signing(ToldToken):
+    """A token that signs what passes."""
+
+    signs = True
+
+    def sign(self, final: FinalRequest) -> bytes:
+        assert isinstance(final.body, bytes)
+        return b"x-signed: %d\r\n" % len(final.body)
+
+
+async def test_what_is_to_be_signed_is_read_whole_and_may_go_to_another_address() -> None:
+    url, exchange = Told(hosts=("one", "two")), exchange_of(Request(b"12345", path="/v1/files"))
+    transport = Transport(ConnectFailed("refused"), Upstream())
+    who = route((provider(url=url, token=Signing()), None))
+    await Client(transport, counts_usage=True).pass_on(exchange, who)
+
+    assert [final.body for final in transport.sent] == [b"12345"] * 2
+    assert all(final.head.endswith(b"\r\nx-signed: 5\r\n") for final in transport.sent)
+
+
+async def test_what_is_to_be_signed_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.client.MAX_SIGNED", 4)
+    who = route((provider(token=Signing()), None))
+    transport = Transport()
+    with pytest.raises(TooLarge, match="a body that is to be signed has at most"):
+        await Client(transport, counts_usage=True).pass_on(exchange_of(Request(b"12345")), who)
+
+    assert transport.sent == []

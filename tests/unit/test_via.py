@@ -51,7 +51,7 @@ def test_where_it_is_is_asked_each_time() -> None:
     secret.resolve({}, "")
     via = Via(secret.reveal)
     assert via.url().host == "one"
-    secret.hold(key("http://two")._secret)  # type: ignore[attr-defined]
+    secret.hold(key("http://two")._secret)
     assert via.url().host == "two"
 
 

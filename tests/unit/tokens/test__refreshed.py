@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from proxy.exchange import Outcome
 from proxy.token import Secret, Token
 from proxy.tokens import _refreshed as module
 from proxy.tokens._held import Held
-from proxy.tokens._refreshed import Refreshed, Refused, pause
+from proxy.tokens._refreshed import Refreshed, Refused, in_thread, pause, quiet, require
 from tests.unit.conftest import Request, turns
 
 PLACE = "c.toml:3: [provider.x.token]"
@@ -229,3 +230,41 @@ async def test_what_it_is_had_with_lives_as_long(life: list[str], pauses: Pauses
 async def test_what_it_is_had_with_is_closed_where_it_cannot_be_had(life: list[str]) -> None:
     with pytest.raises(ConfigError):
         await lent(Refused("no"), inside=(Inside(life=life),)).open()
+
+
+async def test_what_blocks_runs_beside_the_loop() -> None:
+    ran_in = await in_thread(threading.current_thread, 5.0)
+
+    assert ran_in is not threading.current_thread()
+    assert ran_in.daemon
+
+
+async def test_what_fails_in_a_thread_fails_here() -> None:
+    def fail() -> None:
+        raise LookupError("x")
+
+    with pytest.raises(LookupError):
+        await in_thread(fail, 5.0)
+
+
+async def test_what_blocks_for_too_long_is_left_to_itself() -> None:
+    go = threading.Event()
+    try:
+        with pytest.raises(ValueError, match=r"cannot be had within 0\.01 s"):
+            await in_thread(go.wait, 0.01)
+    finally:
+        go.set()
+
+
+def test_what_is_not_installed_is_told_with_how_to_have_it() -> None:
+    require("asyncio", "x")
+    for name in ("no_such_module", "no_such_module.at_all"):
+        with pytest.raises(ValueError, match=r"is not installed \(pip install 'llm-proxy\[x\]'\)"):
+            require(name, "x")
+
+
+def test_a_librarys_logger_says_nothing_of_its_own_accord() -> None:
+    quiet("tests.a-library", "tests.a-library")
+
+    [handler] = logging.getLogger("tests.a-library").handlers
+    assert isinstance(handler, logging.NullHandler)

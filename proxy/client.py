@@ -191,8 +191,8 @@ def prepare(
         query = spoken.dialect.stream_query if rendered.stream else ""
         path = spoken.target(model, stream=rendered.stream, query=query)
         return Prepared(rendered, path, False, translation)
-    if target.model is not None and target.model != request.model and not dialect.model_in_path:
-        request.set("model", target.model)
+    if target.model is not None and target.model != request.model:
+        dialect.name_model(request, target.model)
     asks = route.usage == "always" or (
         route.usage == "auto" and counts_usage and provider.stream_usage
     )

@@ -115,6 +115,11 @@ class Dialect(ABC):
         An endpoint that instructs no model (embeddings) is left as it is.
         """
 
+    def name_model(self, request: ParsedRequest, model: str) -> None:
+        """Ask for `model` in the client's stead, where the body says which."""
+        if not self.model_in_path:
+            request.set("model", model)
+
     @abstractmethod
     def watch(self, *, stream: bool, strip: bool) -> Watch:
         """A watch for one response; `strip`: the usage chunk was not asked for by the client."""

@@ -5,6 +5,7 @@ import msgspec
 from proxy.chat import Ask, Chat, Rendering
 from proxy.dialects._gemini.endpoint import Gemini, add_instruction, items
 from proxy.dialects._gemini.fields import Fields
+from proxy.dialects._gemini.path import resource
 from proxy.dialects._gemini.read import read_fields
 from proxy.dialects._gemini.render import render_question
 from proxy.dialects._gemini.wire import encode
@@ -55,6 +56,13 @@ class GeminiCountTokens(Gemini):
         own = items(fields["contents"]) if "contents" in fields else []
         request.set("contents", [{"role": "user", "parts": [{"text": text}]}, *own])
 
+    def name_model(self, request: ParsedRequest, model: str) -> None:
+        # A whole request names the model once more, and it must be the same.
+        for name in _WHOLE:
+            if name in request.fields:
+                whole = Fields(request.fields[name], name).members
+                request.set(name, whole | {"model": resource(model)})
+
     def read(self, request: ParsedRequest) -> Chat:
         fields = Fields(request.body())
         whole = fields.object(_WHOLE[0])
@@ -66,8 +74,7 @@ class GeminiCountTokens(Gemini):
         assert isinstance(ask, Chat)
         body = render_question(ask, rendering)
         if rendering.quirks.counts_whole_requests and len(body) > 1:
-            model = rendering.model
-            body["model"] = model if "/" in model else f"models/{model}"
+            body["model"] = resource(rendering.model)
             body = {_WHOLE[0]: body}
         return encode(body)
 

@@ -4,6 +4,7 @@ Each decoder is fed mutations of good input for FUZZ_SECONDS. `make fuzz` sets t
 new seed each time; a failure names the seed, and FUZZ_SEED plays it again.
 """
 
+import contextlib
 import os
 import random
 import time
@@ -11,15 +12,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proxy.chat import Chat, Omissions, Rendering
+from proxy.chat import Chat, Embedding, Omissions, Rendering
 from proxy.config.source import parse
+from proxy.dialect import Dialect
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.bedrock_converse import BedrockConverse
 from proxy.dialects.bedrock_converse.stream import message
+from proxy.dialects.bedrock_embeddings import BedrockEmbeddings
+from proxy.dialects.cohere_embeddings import CohereEmbeddings
 from proxy.dialects.gemini import GeminiGenerate
 from proxy.dialects.gemini_count_tokens import GeminiCountTokens
+from proxy.dialects.gemini_embed_content import GeminiEmbedContent
+from proxy.dialects.gemini_embeddings import GeminiEmbeddings
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.dialects.vertex_embeddings import VertexEmbeddings
 from proxy.errors import ConfigError, ProxyError
 from proxy.framing import FramingError
 from proxy.framing.aws_eventstream import EventStreamDecoder
@@ -89,6 +97,22 @@ _GEMINI_REQUESTS = [
     b'{"contents":{"parts":[{"inlineData":{"mimeType":"image/png","data":"A"}},{"text":"a","thought":'
     b'true}]},"tools":[{"functionDeclarations":[{"name":"f","parameters":{}}],"googleSearch":{}}],'
     b'"toolConfig":{"functionCallingConfig":{"mode":"ANY"}},"systemInstruction":"s"}',
+]
+_EMBEDDINGS = [
+    b'{"data":[{"embedding":[0.5,1],"index":1},{"embedding":"AAAAPw==","index":0}],"usage":{}}',
+    b'{"embeddings":[{"values":[1e400]}],"embedding":{"values":[1]},"usageMetadata":{}}',
+    b'{"embeddings":{"float":[[1]]},"meta":{"billed_units":{"input_tokens":1}}}',
+    b'{"embedding":[1],"inputTextTokenCount":2}',
+    b'{"predictions":[{"embeddings":{"values":[1],"statistics":{"token_count":1.5}}}]}',
+]
+_EMBEDDING_REQUESTS = [
+    b'{"model":"m","input":[[1,2],"a"],"dimensions":3,"encoding_format":"base64"}',
+    b'{"model":"m","input":"a","content":{"parts":[{"text":"a"}]},"taskType":"CLUSTERING"}',
+    b'{"requests":[{"content":{"parts":{"text":"a"}},"outputDimensionality":"2"}]}',
+]
+_EMBEDDERS: list[Dialect] = [
+    *(OpenAIEmbeddings(), GeminiEmbeddings(), GeminiEmbedContent()),
+    *(CohereEmbeddings(), BedrockEmbeddings(), VertexEmbeddings()),
 ]
 _ASK = Chat(model="m", messages=[])
 _REQUESTS = [
@@ -210,6 +234,27 @@ def _gemini_request(data: bytes) -> None:
         dialect.render(chat, Rendering(model="m", omissions=omissions))
 
 
+def _embedding(data: bytes) -> None:
+    ask = Embedding(model="m", inputs=["a"], base64=True)
+    for dialect in _EMBEDDERS:
+        with contextlib.suppress(ProxyError):
+            events = dialect.decode(data)
+            for other in _EMBEDDERS[:3]:
+                with contextlib.suppress(ProxyError):
+                    other.encode(ask, events)
+
+
+def _embedding_request(data: bytes) -> None:
+    methods = ("", "/v1/models/m:batchEmbedContents", "/v1/models/m:embedContent")
+    for dialect, path in zip(_EMBEDDERS[:3], methods, strict=True):
+        with contextlib.suppress(ProxyError):
+            ask = dialect.read(dialect.parse(data, path))
+            for other in _EMBEDDERS:
+                omissions = Omissions("fuzz", reject=False)
+                with contextlib.suppress(ProxyError):
+                    other.render(ask, Rendering(model="cohere.embed", omissions=omissions))
+
+
 def _refusal(data: bytes) -> None:
     for dialect in (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), GeminiGenerate()):
         dialect.refusal(400, data)
@@ -283,6 +328,8 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "Gemini stream": (_gemini, _STREAMS + _GEMINI),
     "Gemini answer": (_gemini_answer, _GEMINI_ANSWERS),
     "Gemini request": (_gemini_request, _GEMINI_REQUESTS),
+    "embedding answer": (_embedding, _EMBEDDINGS),
+    "embedding request": (_embedding_request, _EMBEDDING_REQUESTS),
     "refusal": (_refusal, _ERRORS + _STREAMS),
     "configuration": (lambda data: parse(data.decode("utf-8", "replace"), "fuzz"), _TOML),
 }

@@ -51,3 +51,17 @@ def test_an_error_has_its_own_status() -> None:
 def test_streams_are_server_sent_events_and_answers_json() -> None:
     assert Plain().content_type(CHAT, stream=True).startswith(b"text/event-stream")
     assert Plain().content_type(CHAT, stream=False) == b"application/json"
+
+
+class Named(Plain):
+    model_in_path = True
+
+
+def test_another_model_is_named_where_the_body_names_one() -> None:
+    request = ParsedRequest(raw=b'{"model":"m","a": 1}', model="m", stream=False)
+    Plain().name_model(request, "n")
+    assert request.body() == b'{"model":"n","a":1}'
+
+    request = ParsedRequest(raw=b'{"a": 1}', model="m", stream=False)
+    Named().name_model(request, "n")
+    assert request.body() is request.raw

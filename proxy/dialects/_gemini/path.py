@@ -46,3 +46,8 @@ def model_name(resource: str) -> str:
         return resource
     publisher, model = place.groups()
     return model if publisher == "google" else f"{publisher}/{model}"
+
+
+def resource(model: str) -> str:
+    """The name of the resource that a model is, as bodies have it."""
+    return model if "/" in model else f"models/{model}"

@@ -125,6 +125,16 @@ def test_a_system_prompt_is_counted_too(body: bytes, edited: bytes) -> None:
     assert request.body() == edited
 
 
+def test_another_model_is_named_where_the_body_names_one() -> None:
+    request = COUNT.parse(b'{"generateContentRequest":{"model":"models/m","contents":[ ]}}', PATH)
+    COUNT.name_model(request, "n")
+    assert request.body() == b'{"generateContentRequest":{"model":"models/n","contents":[ ]}}'
+
+    request = COUNT.parse(b'{"contents":[ ]}', PATH)
+    COUNT.name_model(request, "n")
+    assert request.body() is request.raw
+
+
 def test_a_count_is_usage() -> None:
     raw = b'{"totalTokens":7,"cachedContentTokenCount":2,"promptTokensDetails":[]}'
     events = COUNT.decode(raw)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.dialects._gemini.path import model_name, read_path
+from proxy.dialects._gemini.path import model_name, read_path, resource
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,5 @@ def test_any_other_path_names_none(path: str) -> None:
 def test_a_resource_is_called_by_the_name_of_its_model() -> None:
     assert model_name("models/m") == model_name("m") == "m"
     assert model_name("models/") == "models/"
+    assert resource("m") == resource("models/m") == "models/m"
+    assert resource("tunedModels/t") == "tunedModels/t"

@@ -55,9 +55,11 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth: str | None = None
     """The header that carries its token, with ``{token}`` where that goes; None: it takes none."""
     token_env: tuple[str, ...] = ()
-    """Environment variables that may hold its token, where it cannot do without one."""
+    """Environment variables that may hold its token, where its section names none."""
     needs_token: bool = False
     """It answers nobody without one."""
+    token: Any = None
+    """Its token, as a section spells one, where neither section nor such a variable has one."""
     starts: bool = True
     """Its key in the environment makes it the provider of a configuration that names none. Not
     where such a variable is there for other reasons."""

@@ -98,7 +98,7 @@ def _rows() -> Iterator[str]:
             f"[`{name}`](#{name})" if _notes(row) else f"`{name}`",
             row.title,
             f"`{row.url}`" if row.url else "`url = …`" if name != "mock" else "",
-            ", ".join(f"`{variable}`" for variable in row.token_env),
+            ", ".join(_keys_of(row)),
             ", ".join(f"`{dialect}`" for dialect in row.dialects),
         )
         yield "| " + " | ".join(cells) + " |"
@@ -106,6 +106,14 @@ def _rows() -> Iterator[str]:
         if notes := _notes(row):
             yield f"\n## {name}\n"
             yield from notes
+
+
+def _keys_of(row: Preset) -> list[str]:
+    keys = [f"`{variable}`" for variable in row.token_env]
+    if row.token is not None:
+        usual = f"`token = {toml_value(row.token)}`"
+        keys.append(f"else {usual}" if keys else usual)
+    return keys
 
 
 def _notes(row: Preset) -> list[str]:

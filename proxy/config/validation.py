@@ -31,7 +31,7 @@ from proxy.config.sections import (
 from proxy.config.source import Source, quote
 from proxy.errors import BadCredentials, ConfigError
 from proxy.headers import NEVER_FORWARDED
-from proxy.preset import presets
+from proxy.preset import Preset, presets
 from proxy.processor import Processor
 from proxy.registry import names, nearest, suggest
 from proxy.token import Reference, Token
@@ -202,17 +202,25 @@ class _Validation:
             self._secured(config, url, path)
         if config.proxy is not None:
             self._proxy(config.proxy, url, (*path, "proxy"))
-        if token is None and preset.needs_token and not into.failed(*path, "token"):
-            found = next((name for name in preset.token_env if self._environ.get(name)), None)
-            if found is not None:
-                token = into.component(Token, f"env:{found}", (*path, "token"))
-            else:
-                which = " or ".join(preset.token_env)
-                lacks = f"is missing, and the environment variable {which} is not set"
-                into.problem((*path, "token"), f'{lacks} (token = "env:NAME", or set that)')
+        if token is None and not into.failed(*path, "token"):
+            token = self._usual_token(preset, (*path, "token"))
         # What it says of several URLs, those know now.
         select = None if url is not config.url else config.select
         return msgspec.structs.replace(config, url=url, select=select, token=token)
+
+    def _usual_token(self, preset: Preset, path: KeyPath) -> Token | None:
+        """The token of a provider whose section names none."""
+        if not preset.needs_token and preset.token is None:
+            return None
+        found = next((name for name in preset.token_env if self._environ.get(name)), None)
+        usual = preset.token if found is None else f"env:{found}"
+        if usual is None:
+            which = " or ".join(preset.token_env)
+            lacks = f"is missing, and the environment variable {which} is not set"
+            self.into.problem(path, f'{lacks} (token = "env:NAME", or set that)')
+            return None
+        made: Token | None = self.into.component(Token, usual, path)
+        return made
 
     def _secured(self, config: ProviderConfig, url: Url, path: KeyPath) -> None:
         if config.tls is None or self.into.failed(*path, "url"):

@@ -21,6 +21,8 @@ AHEAD = (0.7, 0.8)
 two, so that neighbours do not ask in step."""
 RETRY = (1.0, 60.0)
 """Seconds until a failed attempt is repeated, at first and at most; each wait doubles the last."""
+FIRST = 10.0
+"""Seconds that a start waits for a credential: then it goes on without."""
 SHORTEST = 1.0
 """Seconds between two attempts, however short a life is."""
 LOOK = 600.0
@@ -64,27 +66,42 @@ class Refreshed(Token):
             for token in self.inner():
                 await token.open()
                 opened.push_async_callback(token.close)
-            delay = await self._first()
+            first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refreshing = spawn(self._refresh(first), f"refresh {self._place}")
+            opened.callback(refreshing.cancel)
+            await asyncio.wait([first], timeout=FIRST if self.patient else None)
+            if first.cancel():
+                self._complain(ValueError(f"it is not there after {FIRST:g} s"))
+            elif (error := first.exception()) is not None:
+                raise ConfigError([f"{self._place}: {error}"]) from None
             self._opened = opened.pop_all()
-        self._refreshing = spawn(self._refresh(delay), f"refresh {self._place}")
 
     async def close(self) -> None:
-        self._refreshing.cancel()
         await self._opened.aclose()
 
     def report(self, token: Token, outcome: Outcome) -> None:
         if outcome.status in self.refusals and clock() - self._tried_at > UNASKED:
             self._wanted.set()
 
-    async def _first(self) -> float | None:
-        """Get the first credential; returns for how long to wait before the next is asked for."""
-        try:
-            return await self._renew()
-        except ValueError as error:
-            if isinstance(error, Refused) or not self.patient:
-                raise ConfigError([f"{self._place}: {error}"]) from None
-            self._complain(error)
-            return RETRY[0]
+    async def _refresh(self, first: asyncio.Future[None]) -> None:
+        """Renew it for ever; `first` hears how the first time went, if that cannot be mended."""
+        retry, longest = RETRY
+        while True:
+            try:
+                delay = await self._renew()
+            except ValueError as error:
+                hopeless = isinstance(error, Refused) or not self.patient
+                if hopeless and not first.done():
+                    first.set_exception(error)
+                    return
+                self._complain(error)
+                delay, retry = retry * uniform(0.8, 1.2), min(2 * retry, longest)
+            else:
+                log.debug("%s: refreshed", self._place)
+                retry = RETRY[0]
+            if not first.done():
+                first.set_result(None)
+            await pause(self._wanted, delay)
 
     async def _renew(self) -> float | None:
         self._tried_at = clock()
@@ -97,19 +114,6 @@ class Refreshed(Token):
             raise ValueError(f"it cannot be had ({type(error).__name__})") from None
         self._held = True
         return None if life is None else max(life * uniform(*AHEAD), SHORTEST)
-
-    async def _refresh(self, delay: float | None) -> None:
-        retry, longest = RETRY
-        while True:
-            await pause(self._wanted, delay)
-            try:
-                delay = await self._renew()
-            except ValueError as error:
-                self._complain(error)
-                delay, retry = retry * uniform(0.8, 1.2), min(2 * retry, longest)
-            else:
-                log.debug("%s: refreshed", self._place)
-                retry = RETRY[0]
 
     def _complain(self, error: ValueError) -> None:
         kept = "the old credential stays in use" if self._held else "there is none so far"

@@ -21,6 +21,9 @@ from proxy.config.validation import validate
 from proxy.errors import ConfigError
 from proxy.preset import presets
 from proxy.processors.system_prompt import SystemPrompt
+from proxy.token import Token
+from proxy.tokens.aws import AWS
+from proxy.tokens.google import Google
 from proxy.tokens.pool import Pool as TokenPool
 from proxy.tokens.static import Env
 from proxy.units import Duration
@@ -30,6 +33,7 @@ from tests.unit.conftest import Request
 
 ENVIRON = {"OPENAI_API_KEY": "canary-env", "TOKEN": "canary-token"}
 MOCK = '[provider.mock]\ntype = "mock"\n'
+REGION = '{ region = "r" }'
 VLLM = '[provider.x]\ntype = "vllm"\nurl = "http://x/v1"\n'
 
 
@@ -72,6 +76,30 @@ def test_a_proxy_that_a_program_tells_is_not_known_yet() -> None:
 
     assert isinstance(x, ProviderConfig)
     assert x.proxy is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "environ", "token"),
+    [
+        ("bedrock", {}, AWS()),
+        ("bedrock", {"AWS_BEARER_TOKEN_BEDROCK": "canary"}, Env(name="AWS_BEARER_TOKEN_BEDROCK")),
+        ("bedrock_mantle", {}, AWS(service="bedrock-mantle")),
+        ("vertex", {}, Google()),
+        ("gemini", {"GOOGLE_API_KEY": "canary"}, Env(name="GOOGLE_API_KEY")),
+        ("vllm", {}, None),
+    ],
+)
+def test_a_provider_has_its_usual_token_where_none_is_named(
+    kind: str, environ: dict[str, str], token: Token | None
+) -> None:
+    variables = {"vertex": '{ project = "p", region = "r" }', "gemini": "{}"}
+    text = f'[provider.x]\ntype = "{kind}"\nvariables = {variables.get(kind, REGION)}\n'
+    text += 'url = "http://x"' if kind == "vllm" else ""
+    settings, _ = validate(parse(text, "c.toml"), environ)
+    x = settings.provider["x"]
+
+    assert isinstance(x, ProviderConfig)
+    assert x.token == token
 
 
 def test_a_list_of_urls_or_of_tokens_is_a_pool() -> None:

@@ -133,6 +133,44 @@ async def test_the_proxy_starts_without_one_that_cannot_be_had_just_now(
     await token.close()
 
 
+async def test_it_starts_without_one_that_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST", 0.01)
+    go = asyncio.Event()
+
+    class Slow(Lent):
+        async def renew(self) -> float | None:
+            await go.wait()
+            return await super().renew()
+
+    monkeypatch.setattr(module, "RETRY", (0.0, 0.0))
+    cases: list[list[Outcomes]] = [["one"], [Refused("no"), "one"]]
+    for outcomes in cases:
+        go.clear()
+        token = Slow(outcomes=outcomes)
+        await token.open()
+        assert "it is not there after 0.01 s; there is none so far" in caplog.text
+        go.set()
+        await turns(20)
+        assert token.credential(Request()) == "one"
+        await token.close()
+
+
+async def test_one_that_is_refused_after_the_start_is_asked_for_again(
+    pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = lent("one", Refused("the client is unknown"), "two")
+    await token.open()
+    for _ in range(2):
+        await turns()
+        await pauses.end()
+    await token.close()
+
+    assert "the client is unknown; the old credential stays in use" in caplog.text
+    assert token.credential(Request()) == "two"
+
+
 async def test_it_does_not_start_without_one_that_is_refused() -> None:
     with pytest.raises(ConfigError) as raised:
         await lent(Refused("the client is unknown")).open()

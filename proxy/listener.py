@@ -205,7 +205,7 @@ def _remove_stale(path: str) -> None:
     """Remove the socket file that a process left behind which did not live to do so."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
+            raise ValueError("there is something that is no socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

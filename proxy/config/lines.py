@@ -3,6 +3,7 @@
 import re
 import tomllib
 from bisect import bisect_left
+from typing import Any
 
 KeyPath = tuple[str | int, ...]
 """A key's way from the root of the document: names of keys, and positions in arrays from 0."""
@@ -15,12 +16,31 @@ _KEY = re.compile(rf"[ \t]*([A-Za-z0-9_-]+|{_BASIC}|{_LITERAL})[ \t]*")
 _STRING = re.compile(
     rf'"""(?:\\.|[^\\])*?"{{3,5}}|\'\'\'.*?\'{{3,5}}|{_BASIC}|{_LITERAL}', re.DOTALL
 )
+_PROBE = "where-this-stands"
 _SCALAR = re.compile(r"[^,\]}\n#]*")
 
 
 def scan(text: str) -> dict[KeyPath, int]:
     """The line, from 1, of every key, table and array element of `text`, a valid TOML document."""
     return _Scanner(text.replace("\r\n", "\n")).document()
+
+
+def earlier(text: str, key: str) -> int | None:
+    """The line at which `key`, as it would be written behind `text`, stands there already.
+
+    None if that cannot be said.
+    """
+    try:
+        node: Any = tomllib.loads(f"{key} = 0")
+        tomllib.loads(text)
+        lines = scan(f"{text}\n{_PROBE} = 0")
+    except ValueError:
+        return None
+    path = next(path for path in lines if path[-1] == _PROBE)[:-1]
+    while isinstance(node, dict):
+        [(name, node)] = node.items()
+        path += (name,)
+    return lines.get(path)
 
 
 class _Scanner:

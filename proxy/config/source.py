@@ -1,5 +1,6 @@
 """The text of a configuration, read into a tree that remembers where each key came from."""
 
+import ast
 import glob
 import hashlib
 import json
@@ -9,10 +10,13 @@ import stat
 import tomllib
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from proxy.config.lines import KeyPath, scan
+from proxy.config.lines import KeyPath, earlier, scan
 from proxy.errors import ConfigError
 
 _POSITION = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
+_DECLARED = re.compile(r"Cannot declare (\(.*\)) twice")
+_INLINE = re.compile(r"Duplicate inline table key ('.*'|\".*\")")
+_SET = re.compile(r"\s*([^\[\]{}=#]+?)\s*=")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _DEPTH = 32
@@ -171,6 +175,10 @@ def read(file: str) -> Source:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{file}:{line}: is not UTF-8 (save it as UTF-8)"]) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        what = "is not TOML: it holds NUL bytes (UTF-16? save it as UTF-8)"
+        raise ConfigError([f"{file}:{line}: {what}"])
     source = parse(text, file)
     source.digests[file] = _digest(data)
     return source
@@ -216,8 +224,17 @@ def parse(text: str, name: str) -> Source:
 
 
 def _read(file: str) -> bytes:
-    with open(file, "rb") as stream:
+    with open(file, "rb", opener=_without_waiting) as stream:
+        # A shell's <(…) is one that somebody writes to; any other might be waited for for ever.
+        is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+        if is_pipe and not file.startswith(("/dev/", "/proc/")):
+            raise ValueError("it is a pipe")
+        os.set_blocking(stream.fileno(), True)
         return _whole(stream)
+
+
+def _without_waiting(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NONBLOCK)
 
 
 def _digest(data: bytes) -> bytes:
@@ -258,11 +275,29 @@ def _syntax(message: str, text: str, name: str) -> str:
     if position is None:
         return f"{name}: is not TOML: {message}"
     what = message[: position.start()]
+    line = int(position[1] or text.rstrip().count("\n") + 1)
+    if twice := _twice(what, text, line):
+        return f"{name}:{line}: {twice}"
     what = what[:1].lower() + what[1:]
-    if position[1] is None:
-        last = text.rstrip().count("\n") + 1
-        return f"{name}:{last}: is not TOML: {what} (at the end of the file)"
-    return f"{name}:{position[1]}: is not TOML: {what} (column {position[2]})"
+    where = "at the end of the file" if position[1] is None else f"column {position[2]}"
+    return f"{name}:{line}: is not TOML: {what} ({where})"
+
+
+def _twice(what: str, text: str, line: int) -> str | None:
+    """What tomllib says of a line, if it is that something stands there for the second time."""
+    if (table := _DECLARED.fullmatch(what)) is not None:
+        return f"[{'.'.join(map(bare_or_quoted, ast.literal_eval(table[1])))}] stands twice"
+    if (key := _INLINE.fullmatch(what)) is not None:
+        return f"{bare_or_quoted(ast.literal_eval(key[1]))} is set twice"
+    if what != "Cannot overwrite a value":
+        return None
+    lines = text.splitlines()
+    written = _SET.match(lines[line - 1])
+    if written is None:
+        return "a key is set that is set already"
+    first = earlier("\n".join(lines[: line - 1]), written[1])
+    where = "" if first is None else f", at line {first}"
+    return f"{written[1]} is set already{where}"
 
 
 def _uncarried(source: Source, value: object, path: KeyPath) -> list[str]:

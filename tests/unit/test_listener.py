@@ -157,7 +157,8 @@ def test_a_file_is_taken_away_only_from_an_owner_that_has_gone(
 
 def test_a_file_that_is_no_socket_is_left_alone(sockets: type[Socket], tmp_path: Path) -> None:
     (tmp_path / "s").write_text("precious")
-    bind(ListenAddress(path=str(tmp_path / "s")), "key")
+    with pytest.raises(ConfigError, match="there is something that is no socket"):
+        bind(ListenAddress(path=str(tmp_path / "s")), "key")
 
     assert (tmp_path / "s").read_text() == "precious"
 

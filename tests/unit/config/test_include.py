@@ -138,7 +138,7 @@ def test_what_cannot_be_included_is_a_problem(text: str, problem: str) -> None:
 def test_a_file_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     source = parse('include = "a.toml"', "main.toml")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)

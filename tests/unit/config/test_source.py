@@ -21,8 +21,7 @@ def problems_of(text: str) -> list[str]:
     [
         ("[server", "x.toml:1: is not TOML: expected ']' at the end of a table declaration"),
         ("\n\na =", "x.toml:3: is not TOML: invalid value"),
-        ("a = 1\nb = 2\na = 3\n", "x.toml:3: is not TOML: cannot overwrite a value"),
-        ("a = 1\n[a]\n", "x.toml:2: is not TOML: cannot "),
+        ("a = { b = 1 }\na.c = 2\n", "x.toml:2: is not TOML: cannot mutate immutable namespace"),
         ('a = "open\n', "x.toml:1: is not TOML: illegal character"),
         ("a = 1 2\n", "x.toml:1: is not TOML: expected newline"),
         ("a = 99999999999999999999", "x.toml:1: [a]: is beyond 64 bits"),
@@ -168,6 +167,10 @@ def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
         (b"\xef\xbb\xbfa = 1", ":1: starts with a byte order mark, which TOML forbids"),
         (b"a = 1\nb = '\xe4'\n", ":2: is not UTF-8"),
         ("a = 1".encode("utf-16"), ":1: is not UTF-8"),
+        (
+            "a = 1".encode("utf-16-le"),
+            ":1: is not TOML: it holds NUL bytes (UTF-16? save it as UTF-8)",
+        ),
     ],
 )
 def test_what_is_not_utf_8_is_told(tmp_path: Path, data: bytes, problem: str) -> None:
@@ -178,6 +181,34 @@ def test_what_is_not_utf_8_is_told(tmp_path: Path, data: bytes, problem: str) ->
         read(str(file))
 
     assert raised.value.problems[0].startswith(f"{file}{problem}")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = 1\nb = 2\na = 3", "3: a is set already, at line 1"),
+        ("[t]\na.b = 1\n\na.b = 1\n", "4: a.b is set already, at line 2"),
+        ('"a b" = [\n1]\n"a b" = 1', '3: "a b" is set already, at line 1'),
+        ("[[r]]\nx = 1\n[[r]]\ny = 1\ny = 2", "5: y is set already, at line 4"),
+        ("l = 1\nl = [\n2\n]", "4: a key is set that is set already"),
+        ("a = 1\n[a]\nb = 1", "2: a key is set that is set already"),
+        ("a = { b = 1, b = 2 }", "1: b is set twice"),
+        ("[t]\na = 1\n[u]\n[t]\nb = 1", "4: [t] stands twice"),
+        ('[a]\n"b c".d = 1\n[a."b c"]', '3: [a."b c"] stands twice'),
+    ],
+)
+def test_what_stands_twice_is_told_with_its_first_place(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "x.toml")
+
+    assert raised.value.problems == [f"x.toml:{problem}"]
+
+
+def test_a_pipe_that_nobody_may_ever_write_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.toml")
+
+    with pytest.raises(ConfigError, match=r"x\.toml: cannot be read: it is a pipe"):
+        read(str(tmp_path / "x.toml"))
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -247,7 +278,7 @@ def test_a_pipe_can_be_read() -> None:
 
 
 def test_a_file_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)

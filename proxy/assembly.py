@@ -44,7 +44,7 @@ class MockUrl(Url):
         from proxy.mock import start_mock
 
         self._mock: Mock = await start_mock(self.settings)
-        self._address = parse_address(self._mock.url)
+        self._address = parse_address(f"http://{self._mock.address}")
 
     async def close(self) -> None:
         await self._mock.close()

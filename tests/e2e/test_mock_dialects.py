@@ -1,9 +1,17 @@
 """The mock provider in the dialects that it speaks by their codecs, asked by official SDKs."""
 
-import anthropic
-import pytest
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from proxy.testing import serve
+import anthropic
+import httpx2
+import pytest
+from google import genai
+from google.genai import errors, types
+from google.genai.models import AsyncModels
+
+from proxy.testing import RawClient, request, serve
 
 ASKED = {"max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -40,3 +48,63 @@ async def test_it_fails_as_it_is_asked_to() -> None:
         with pytest.raises(anthropic.APIError):
             async with client.messages.stream(model="mock-error-2", **ASKED) as events:  # type: ignore[arg-type]
                 await events.get_final_message()
+
+
+@asynccontextmanager
+async def google(url: str) -> AsyncIterator[AsyncModels]:
+    """Google's SDK over httpx2: its use of aiohttp is what aiohttp warns of."""
+    async with httpx2.AsyncClient() as transport:
+        options = types.HttpOptions(base_url=url, httpx_async_client=transport)
+        yield genai.Client(api_key="k", http_options=options).aio.models
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_it_answers_googles_clients(stream: bool) -> None:
+    config = types.GenerateContentConfig(max_output_tokens=8)
+    async with serve() as url, google(url) as models:
+        if stream:
+            chunks = [
+                chunk
+                async for chunk in await models.generate_content_stream(
+                    model="mock", contents="Hello", config=config
+                )
+            ]
+        else:
+            chunks = [await models.generate_content(model="mock", contents="Hello", config=config)]
+        counted = await models.count_tokens(model="mock", contents="Hello")
+        embedded = await models.embed_content(model="mock", contents=["a", "b"])
+        line = url.exchanges[0]
+
+    assert "".join(chunk.text or "" for chunk in chunks)
+    assert chunks[-1].candidates is not None
+    assert chunks[-1].candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
+    assert chunks[-1].usage_metadata is not None
+    assert chunks[-1].usage_metadata.candidates_token_count == 8
+    assert counted.total_tokens
+    assert len(embedded.embeddings or []) == 2
+    assert line["dialect"] == "gemini"
+    assert (line["output_tokens"], line["stream"]) == (8, stream)
+
+
+async def test_it_streams_an_array_to_who_asks_for_no_events() -> None:
+    body = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    path = "/v1beta/models/mock:streamGenerateContent"
+    async with serve() as url, RawClient(url) as client:
+        await client.send(request(path, body))
+        head = await client.read_head()
+        chunks = json.loads(await client.read_body())
+
+    assert dict(head.headers)[b"content-type"] == b"application/json"
+    assert len(chunks) > 2
+    assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
+
+
+async def test_it_fails_googles_clients_as_it_is_asked_to() -> None:
+    async with serve() as url, google(url) as models:
+        with pytest.raises(errors.ServerError):
+            await models.generate_content(model="mock-status-503", contents="Hello")
+        with pytest.raises(errors.APIError):
+            async for _ in await models.generate_content_stream(
+                model="mock-error-2", contents="Hello"
+            ):
+                pass

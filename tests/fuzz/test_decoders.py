@@ -114,6 +114,24 @@ _EMBEDDERS: list[Dialect] = [
     *(OpenAIEmbeddings(), GeminiEmbeddings(), GeminiEmbedContent()),
     *(CohereEmbeddings(), BedrockEmbeddings(), VertexEmbeddings()),
 ]
+_RESPONSES = [
+    b'event: response.output_item.added\ndata: {"type":"response.output_item.added","output_index":'
+    b'1,"item":{"type":"function_call","call_id":"c","name":"f"}}\n\ndata: {"type":"response.'
+    b'function_call_arguments.delta","output_index":1,"delta":"{"}\n\n',
+    b'data: {"type":"response.output_item.done","output_index":0,"item":{"type":"reasoning","id":'
+    b'"r","summary":[{"text":"a"}],"encrypted_content":"e"}}\n\ndata: {"type":"response.completed",'
+    b'"response":{"status":"incomplete","output":[{"type":"x"}],"usage":{"input_tokens":1}}}\n\n',
+]
+_RESPONSES_ANSWERS = [
+    b'{"status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"a",'
+    b'"annotations":[{"url":"u"}]}]},{"type":"web_search_call"}],"usage":{"input_tokens":1}}',
+]
+_RESPONSES_REQUESTS = [
+    b'{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},{"type":'
+    b'"reasoning","id":"r","summary":[],"encrypted_content":"~gemini~s"},{"type":"function_call",'
+    b'"call_id":"c","name":"f"},{"type":"function_call_output","call_id":"c","output":"x"}],'
+    b'"tools":[{"type":"custom","name":"f","format":{"type":"grammar"}}],"include":["x"]}',
+]
 _ASK = Chat(model="m", messages=[])
 _REQUESTS = [
     b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}',
@@ -193,22 +211,27 @@ def _request(data: bytes) -> None:
     request.body()
 
 
-def _chat(data: bytes) -> None:
-    decoder = OpenAIChat().decoder()
-    middle = len(data) // 2
-    events = [*decoder.feed(data[:middle]), *decoder.feed(data[middle:]), *decoder.close()]
-    OpenAIChat().encoder(_ASK).feed(events)
+def _stream_of(dialect: Dialect) -> Callable[[bytes], object]:
+    def translate(data: bytes) -> None:
+        decoder = dialect.decoder()
+        middle = len(data) // 2
+        events = [*decoder.feed(data[:middle]), *decoder.feed(data[middle:]), *decoder.close()]
+        dialect.encoder(_ASK).feed(events)
+
+    return translate
 
 
-def _chat_answer(data: bytes) -> None:
-    OpenAIChat().encode(_ASK, OpenAIChat().decode(data))
+def _answer_of(dialect: Dialect) -> Callable[[bytes], object]:
+    return lambda data: dialect.encode(_ASK, dialect.decode(data))
 
 
-def _chat_request(data: bytes) -> None:
-    dialect = OpenAIChat()
-    chat = dialect.read(dialect.parse(data))
-    omissions = Omissions("fuzz", reject=False)
-    dialect.render(chat, Rendering(model="m", omissions=omissions))
+def _request_of(dialect: Dialect) -> Callable[[bytes], object]:
+    def translate(data: bytes) -> None:
+        chat = dialect.read(dialect.parse(data))
+        omissions = Omissions(dialect.name, reject=False)
+        dialect.render(chat, Rendering(model="m", omissions=omissions))
+
+    return translate
 
 
 def _gemini(data: bytes) -> None:
@@ -319,9 +342,12 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "converse stream": (_converse, _CONVERSES),
     "converse answer": (_converse_answer, _CONVERSE_ANSWERS),
     "event stream": (lambda data: EventStreamDecoder().feed(data), _CONVERSES),
-    "chat stream": (_chat, _STREAMS + _CHATS),
-    "chat answer": (_chat_answer, _CHAT_ANSWERS),
-    "chat request": (_chat_request, _CHAT_REQUESTS),
+    "chat stream": (_stream_of(OpenAIChat()), _STREAMS + _CHATS),
+    "chat answer": (_answer_of(OpenAIChat()), _CHAT_ANSWERS),
+    "chat request": (_request_of(OpenAIChat()), _CHAT_REQUESTS),
+    "responses stream": (_stream_of(OpenAIResponses()), _STREAMS + _RESPONSES),
+    "responses answer": (_answer_of(OpenAIResponses()), _RESPONSES_ANSWERS),
+    "responses request": (_request_of(OpenAIResponses()), _RESPONSES_REQUESTS),
     "anthropic stream": (_anthropic_stream, _ANTHROPIC_STREAMS),
     "anthropic answer": (_anthropic_answer, _ANTHROPIC_ANSWERS),
     "anthropic request": (_anthropic_request, _ANTHROPIC_REQUESTS),

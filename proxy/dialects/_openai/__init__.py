@@ -83,19 +83,20 @@ class OpenAI(Dialect):
             return None
 
     def error(self, error: ProxyError) -> bytes:
-        return msgspec.json.encode({"error": _object(error)})
+        return msgspec.json.encode({"error": self.error_object(error)})
+
+    def error_object(self, error: ProxyError) -> dict[str, Any]:
+        """What went wrong, as OpenAI's SDKs read it."""
+        kind = "server_error" if error.status >= 500 else _TYPES[400]
+        return {
+            "message": str(error),
+            "type": _TYPES.get(error.status, kind),
+            "param": error.param,
+            "code": _CODES.get(error.code, error.code),
+        }
 
     def error_event(self, error: ProxyError) -> bytes:
         return b"data: %b\n\n" % self.error(error)
-
-
-def _object(error: ProxyError) -> dict[str, Any]:
-    return {
-        "message": str(error),
-        "type": _TYPES.get(error.status, "server_error" if error.status >= 500 else _TYPES[400]),
-        "param": error.param,
-        "code": _CODES.get(error.code, error.code),
-    }
 
 
 def _read_error(body: bytes) -> tuple[str, str, bool]:

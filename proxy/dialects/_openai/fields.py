@@ -37,6 +37,9 @@ class Fields:
         self._left = fields
         self.path = path
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
     def where(self, name: str) -> str:
         """The path of a field."""
         return f"{self.path}.{name}" if self.path else name
@@ -57,6 +60,10 @@ class Fields:
             what, _, inner = str(error).partition(" - at `$")
             path = self.where(name) + inner.rstrip("`").replace("[...]", "[]")
             raise BadRequest(f"`{path}`: {what}", param=path) from error
+
+    def peek(self, name: str, decoder: "msgspec.json.Decoder[T]") -> T | None:
+        """The same, and it stays."""
+        return Fields(dict(self._left), self.path).take(name, decoder)
 
     def need(self, name: str, decoder: "msgspec.json.Decoder[T]") -> T:
         """The field. Raises BadRequest if it is missing, or not of its type."""

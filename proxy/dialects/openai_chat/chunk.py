@@ -2,8 +2,8 @@
 
 import msgspec
 
+from proxy.dialects._openai.logprobs import Token
 from proxy.dialects.openai_chat.wire import Detail
-from proxy.event import Logprob
 from proxy.exchange import Raw
 
 NULL = Raw(b"null")
@@ -75,18 +75,6 @@ class Delta(msgspec.Struct, gc=False):
     annotations: list[Raw] | None = None
     images: list[Image] | None = None
     audio: Audio | None = None
-
-
-class Token(msgspec.Struct, gc=False):
-    token: str
-    logprob: float
-    bytes: list[int] | None = None
-    top_logprobs: "list[Token] | None" = None
-
-    def neutral(self) -> Logprob:
-        """As an event has it."""
-        top = [token.neutral() for token in self.top_logprobs or ()]
-        return Logprob(self.token, self.logprob, self.bytes, top)
 
 
 class Tokens(msgspec.Struct, gc=False):

@@ -7,17 +7,17 @@ import msgspec
 from proxy.chat import split_data_url
 from proxy.dialects._openai import errors
 from proxy.dialects._openai.lenient import decode_leniently
+from proxy.dialects._openai.stream import BROKEN, DONE, StreamDecoder, raised, used
 from proxy.dialects.openai_chat import chunk as c
 from proxy.dialects.openai_chat.calls import Calls
 from proxy.dialects.openai_chat.stops import FAILED, OPENAI, reason_of
 from proxy.dialects.openai_chat.wire import ENCRYPTED, NAME, SUMMARY, Detail
-from proxy.errors import BadResponse, ProviderBroke, ProxyError
+from proxy.errors import BadResponse, ProviderBroke
 from proxy.event import (
     Begin,
     Citation,
     End,
     Event,
-    Failure,
     Logprobs,
     Media,
     Other,
@@ -26,33 +26,27 @@ from proxy.event import (
     Stop,
     Text,
     Thinking,
-    Used,
 )
 from proxy.exchange import Raw
-from proxy.framing import FramingError
-from proxy.framing.sse import FrameSplitter, parse_frame
-from proxy.framing.usage import decode_usage
+from proxy.framing.sse import parse_frame
 
-_DONE = b"[DONE]"
 _MESSAGES = (b"", b"message", b"error")
 """Names of server-sent events that are chunks, or errors."""
-_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _decode = c.decode_chunk.decode
 
 
-class ChatDecoder:
+class ChatDecoder(StreamDecoder):
     """Decodes one stream."""
 
     __slots__ = (
-        *("_begun", "_calls", "_choice", "_id", "_over", "_refused"),
-        *("_seen", "_sources", "_splitter", "_stopped", "_thoughts"),
+        *("_begun", "_calls", "_choice", "_id", "_refused"),
+        *("_seen", "_sources", "_stopped", "_thoughts"),
     )
 
     def __init__(self) -> None:
-        self._splitter = FrameSplitter()
+        super().__init__()
         self._begun = False
-        self._over = False
         self._id = ""
         self._calls: dict[int, Calls] = {}
         self._refused: set[int] = set()
@@ -65,55 +59,11 @@ class ChatDecoder:
         self._sources: dict[str, str] = {}
         """What an answer is said to rest on, and its titles, until it is told."""
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that some of the stream completes."""
-        events: list[Event] = []
-        error: ProxyError | None = None
-        try:
-            frames = self._splitter.feed(data)
-        except FramingError as framing:
-            frames = FrameSplitter().feed(framing.decoded)
-            error = BadResponse(f"the provider sent {framing}")
-        for frame in frames:
-            if self._over:
-                return events
-            if self._begun and frame.startswith(b"data:"):
-                try:
-                    chunk = _decode(frame[5:])
-                except _BROKEN:
-                    self._odd(frame, events)
-                else:
-                    self._add(chunk, frame, events)
-            else:
-                self._odd(frame, events)
-        if error is not None and not self._over:
-            self._fail(error, events)
-        return events
-
-    def close(self) -> list[Event]:
-        """The stream is whole: what its last frame said if no blank line ended it, and its end.
-
-        Not every server says ``[DONE]``; all choices that stopped are an end, too.
-        """
-        events: list[Event] = []
-        rest = self._splitter.close()
-        if not self._over and rest.strip():
-            try:
-                msgspec.json.decode(parse_frame(rest).data)
-            except _BROKEN:
-                if parse_frame(rest).data.strip() == _DONE:
-                    self._end(events)
-            else:
-                self._odd(rest, events)
-        if not self._over and self._seen and self._seen == self._stopped:
-            self._end(events)
-        return events
-
     def whole(self, body: bytes) -> list[Event]:
         """The events of a whole answer. Raises BadResponse, or what the provider said."""
         try:
             answer = decode_leniently(c.decode_first, body)
-        except _BROKEN as broken:
+        except BROKEN as broken:
             raise BadResponse("the provider's answer is not one of OpenAI's Chat") from broken
         if not answer.choices:
             said = (
@@ -128,12 +78,25 @@ class ChatDecoder:
                 events.append(Other(body, NAME))
         self._begin(answer, events)
         self._add(answer, b"", events)
-        if self._over:
-            failure = events[-1]
-            assert isinstance(failure, Failure)
-            raise failure.error
+        raised(events)
         self._end(events)
         return events
+
+    def _read(self, frame: bytes, events: list[Event]) -> None:
+        if self._begun and frame.startswith(b"data:"):
+            try:
+                chunk = _decode(frame[5:])
+            except BROKEN:
+                self._odd(frame, events)
+            else:
+                self._add(chunk, frame, events)
+        else:
+            self._odd(frame, events)
+
+    def _finish(self, events: list[Event]) -> None:
+        """Not every server says ``[DONE]``; all choices that stopped are an end, too."""
+        if self._seen and self._seen == self._stopped:
+            self._end(events)
 
     def _odd(self, frame: bytes, events: list[Event]) -> None:
         """A frame that is not the plain one of a chunk in the midst of a response."""
@@ -141,12 +104,12 @@ class ChatDecoder:
         data = parsed.data
         if not data:
             return
-        if data.strip() == _DONE:
+        if data.strip() == DONE:
             self._end(events)
             return
         try:
             chunk = decode_leniently(c.decode_first, data)
-        except _BROKEN as error:
+        except BROKEN as error:
             self._fail(
                 BadResponse("the provider sent an event that is no chunk").because(error), events
             )
@@ -183,10 +146,9 @@ class ChatDecoder:
             if self._over:
                 return
         if len(chunk.usage) > 4:
-            _use(chunk.usage, events)
+            used(chunk.usage, events)
         elif chunk.x_groq is not None:
-            if len(chunk.x_groq.usage) > 4:
-                _use(chunk.x_groq.usage, events)
+            used(chunk.x_groq.usage, events)
         elif not chunk.choices:
             error = errors.of_event(parse_frame(frame).data)
             if error is not None:
@@ -228,8 +190,8 @@ class ChatDecoder:
             self._rest(delta, index, frame, events)
         if choice.finish_reason:
             self._stop(choice, choice.finish_reason, events)
-        if len(choice.usage) > 4:
-            _use(choice.usage, events)
+        if choice.usage:
+            used(choice.usage, events)
 
     def _rest(self, delta: c.Delta, index: int, frame: bytes, events: list[Event]) -> None:
         """What stands in few deltas."""
@@ -318,16 +280,6 @@ class ChatDecoder:
         self._over = True
         events.append(End())
 
-    def _fail(self, error: ProxyError, events: list[Event]) -> None:
-        self._over = True
-        events.append(Failure(error))
-
-
-def _use(raw: Raw, events: list[Event]) -> None:
-    usage = decode_usage(bytes(raw))
-    if usage is not None:
-        events.append(Used(usage))
-
 
 def _content(content: Any, index: int, events: list[Event]) -> None:
     """Content that is no text: Mistral's parts, or JSON that a server has parsed."""
@@ -354,7 +306,7 @@ def _citation(raw: Raw, index: int) -> Citation | None:
     try:
         found = c.decode_annotation.decode(raw)
         str(raw, "utf-8")  # what is not read of it is not checked by msgspec
-    except _BROKEN:
+    except BROKEN:
         return None
     cited = found.url_citation or c.URLCitation()
     place = (cited.start_index, cited.end_index)

@@ -1,11 +1,8 @@
 """The messages of a request of OpenAI's Chat, in the neutral form."""
 
-import mimetypes
-
 import msgspec
 
 from proxy.chat import (
-    AudioPart,
     CallPart,
     FilePart,
     ImagePart,
@@ -16,28 +13,18 @@ from proxy.chat import (
     ResultPart,
     TextPart,
     ThinkingPart,
-    split_data_url,
     unseal,
 )
 from proxy.dialects._openai import fields as f
 from proxy.dialects._openai.fields import Fields
+from proxy.dialects._openai.parts import cache_mark, read_audio, read_file, read_image
 from proxy.dialects.openai_chat.wire import NAME, Detail, thinking_of
 from proxy.event import call_id
 from proxy.exchange import Raw
 
-_AUDIO_TYPES = {"mp3": "audio/mpeg"}
 _ROLES = "one of system, developer, user, assistant, tool and function"
 
 _details = msgspec.json.Decoder(list[Detail])
-
-
-def cache_mark(fields: Fields) -> str | None:
-    """The cache mark on a part, a message or a tool: its lifetime, "" if it names none."""
-    for name in ("cache_control", "prompt_cache_breakpoint"):
-        mark = fields.object(name)
-        if mark is not None:
-            return mark.take("ttl", f.TEXT) or ""
-    return None
 
 
 class Turns:
@@ -177,42 +164,25 @@ def _part(fields: Fields) -> Part:
 def _image(fields: Fields) -> ImagePart:
     found = fields.need("image_url", f.TEXT_OR_OBJECT)
     # Mistral takes the URL without the object around it.
-    inner = Fields({"url": f.spelled(found)} if isinstance(found, str) else found, fields.path)
-    url = inner.need("url", f.TEXT)
-    detail = inner.take("detail", f.TEXT)
-    data = split_data_url(url)
-    if data is not None:
-        return ImagePart(media_type=data[0], data=data[1], detail=detail)
-    if url[:5].lower() == "data:":
-        raise fields.wrong("image_url.url", "a URL, or a data URL in base64")
-    return ImagePart(url=url, detail=detail)
+    inner = {"url": f.spelled(found)} if isinstance(found, str) else found
+    named = Fields(inner, fields.where("image_url"))
+    image = read_image(named.need("url", f.TEXT), named, "url")
+    image.detail = named.take("detail", f.TEXT)
+    return image
 
 
 def _audio(fields: Fields, whole: Raw) -> Part:
     found = fields.need("input_audio", f.TEXT_OR_OBJECT)
     if isinstance(found, str):  # Mistral's, which does not say what it is
         return NativePart(raw=whole, origin=NAME, kind="input_audio")
-    inner = Fields(found, fields.where("input_audio"))
-    form = inner.need("format", f.TEXT)
-    media_type = _AUDIO_TYPES.get(form, f"audio/{form}")
-    return AudioPart(data=inner.need("data", f.TEXT), media_type=media_type)
+    return read_audio(Fields(found, fields.where("input_audio")))
 
 
 def _file(fields: Fields) -> FilePart:
     inner = fields.object("file")
     if inner is None:
         raise fields.wrong("file", "an object")
-    name = inner.take("filename", f.TEXT)
-    data = inner.take("file_data", f.TEXT)
-    if data is None:
-        return FilePart(file_id=inner.need("file_id", f.TEXT), origin=NAME, name=name)
-    if data.startswith(("https://", "http://")):
-        return FilePart(url=data, name=name)
-    typed = split_data_url(data)
-    if typed is not None:
-        return FilePart(media_type=typed[0], data=typed[1], name=name)
-    guessed = mimetypes.guess_type(name)[0] if name else None
-    return FilePart(media_type=guessed or "application/pdf", data=data, name=name)
+    return read_file(inner, NAME)
 
 
 def _said(fields: Fields) -> str:

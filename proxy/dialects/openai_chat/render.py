@@ -6,9 +6,9 @@ import msgspec
 
 from proxy.chat import Chat, Format, Omissions, Quirks, Rendering, Tool, ToolChoice, omit_foreign
 from proxy.dialects._openai.family import family_extra
+from proxy.dialects._openai.settings import add_extra, effort, hints, labels
 from proxy.dialects.openai_chat.turns import MessageWriter
 from proxy.dialects.openai_chat.wire import NAME
-from proxy.effort import effort_of
 from proxy.exchange import Raw
 
 _HINTS = {
@@ -21,17 +21,8 @@ _HINTS = {
     "logit_bias": "logit_bias",
     "logprobs": "logprobs",
     "top_logprobs": "top_logprobs",
-    "user": "user",
-    "metadata": "metadata",
-    "cache_key": "prompt_cache_key",
 }
 """Hints of a chat that need no translation, and what they are called here."""
-_TIERS = {
-    **{tier: tier for tier in ("auto", "default", "flex", "scale", "priority", "fast")},
-    "standard": "default",
-    "standard_only": "default",
-}
-_fields = msgspec.json.Decoder(dict[str, Raw])
 
 
 def render(chat: Chat, rendering: Rendering) -> bytes:
@@ -52,9 +43,7 @@ def render(chat: Chat, rendering: Rendering) -> bytes:
     if chat.format is not None:
         body["response_format"] = _format(chat.format)
     body |= _hints(chat, omissions, quirks)
-    for name, value in extra.items():
-        own = body.get(name)
-        body[name] = own | _fields.decode(value) if isinstance(own, dict) else value
+    add_extra(body, extra)
     return msgspec.json.encode(body)
 
 
@@ -67,25 +56,8 @@ def _hints(chat: Chat, omissions: Omissions, quirks: Quirks) -> dict[str, Any]:
     wanted["n"] = ("n", chat.n if chat.n > 1 else None)
     if chat.tools:
         wanted["parallel_tools"] = ("parallel_tool_calls", chat.parallel_tools)
-    if chat.reasoning is not None:
-        effort, budget = chat.reasoning.effort, chat.reasoning.budget
-        if effort is None and budget is not None:
-            effort = effort_of(budget)
-        wanted["reasoning"] = ("reasoning_effort", effort)
-    if chat.service_tier is not None:
-        tier = chat.service_tier if chat.origin == NAME else _TIERS.get(chat.service_tier)
-        if tier is None:
-            omissions.hint("service_tier")
-        wanted["service_tier"] = ("service_tier", tier)
-    body = {}
-    for name, (field, value) in wanted.items():
-        if value is None:
-            continue
-        if name in quirks.refuses:
-            omissions.hint(name)
-        else:
-            body[field] = value
-    return body
+    wanted["reasoning"] = ("reasoning_effort", effort(chat))
+    return hints(wanted | labels(chat, omissions), omissions, quirks)
 
 
 def _tool(tool: Tool, mark: dict[str, Any]) -> Raw | dict[str, Any]:

@@ -1,26 +1,21 @@
 """A request of OpenAI's Chat, in the neutral form."""
 
-from typing import Literal
-
-from proxy.chat import Chat, Format, Message, Reasoning, Tool, ToolChoice
+from proxy.chat import Chat, Format, Message, Reasoning, Tool
 from proxy.dialects._openai import fields as f
 from proxy.dialects._openai.fields import Fields
-from proxy.dialects.openai_chat.message import Turns, cache_mark
+from proxy.dialects._openai.parts import cache_mark
+from proxy.dialects._openai.settings import (
+    read_custom,
+    read_function,
+    read_labels,
+    read_tool_choice,
+)
+from proxy.dialects.openai_chat.message import Turns
 from proxy.dialects.openai_chat.wire import NAME
-from proxy.errors import BadRequest
 from proxy.exchange import Raw
 
 _NATIVE = ("audio", "moderation", "web_search_options")
 """Fields that change what is answered, and that no other dialect knows."""
-_Mode = Literal["auto", "none", "required", "named"]
-_MODES: dict[str, _Mode] = {
-    "auto": "auto",
-    "none": "none",
-    "required": "required",
-    "any": "required",
-}
-"""What the words for a tool choice mean: OpenAI's, and Mistral's."""
-_CHOICE = "auto, none, required, or an object that names a tool"
 
 
 def read(fields: dict[str, Raw], *, stream: bool) -> Chat:
@@ -48,21 +43,13 @@ def _messages(taken: Fields) -> list[Message]:
 def _read_tools(taken: Fields, chat: Chat) -> None:
     chat.tools = [_tool(tool) for tool in taken.objects("tools")]
     chat.parallel_tools = taken.take("parallel_tool_calls", f.FLAG)
-    choice = taken.take("tool_choice", f.TEXT_OR_OBJECT)
-    if choice is not None:
-        chat.tool_choice = _tool_choice(choice, taken, "tool_choice")
+    chat.tool_choice = read_tool_choice(taken)
     functions = taken.objects("functions")
     if functions:
         chat.legacy_functions = True
         chat.parallel_tools = False
-        chat.tools += [_function(function) for function in functions]
-    choice = taken.take("function_call", f.TEXT_OR_OBJECT)
-    if isinstance(choice, dict):
-        chat.tool_choice = ToolChoice(
-            "named", [Fields(choice, "function_call").need("name", f.TEXT)]
-        )
-    elif choice is not None:
-        chat.tool_choice = _tool_choice(choice, taken, "function_call")
+        chat.tools += [read_function(function) for function in functions]
+    chat.tool_choice = read_tool_choice(taken, "function_call") or chat.tool_choice
 
 
 def _tool(fields: Fields) -> Tool:
@@ -73,59 +60,10 @@ def _tool(fields: Fields) -> Tool:
     inner = fields.object(kind)
     if inner is None:
         raise fields.wrong(kind, "an object")
-    tool = _function(inner) if kind == "function" else _custom(inner)
+    tool = read_function(inner) if kind == "function" else read_custom(inner)
     tool.cache = cache_mark(fields)
     tool.extra |= fields.rest()
     return tool
-
-
-def _function(fields: Fields) -> Tool:
-    return Tool(
-        name=fields.need("name", f.TEXT),
-        description=fields.take("description", f.TEXT),
-        schema=fields.raw("parameters"),
-        strict=fields.take("strict", f.FLAG),
-        extra=fields.rest(),
-    )
-
-
-def _custom(fields: Fields) -> Tool:
-    return Tool(
-        name=fields.need("name", f.TEXT),
-        description=fields.take("description", f.TEXT),
-        schema=fields.raw("format"),
-        custom=True,
-        extra=fields.rest(),
-    )
-
-
-def _tool_choice(found: str | dict[str, Raw], taken: Fields, field: str) -> ToolChoice:
-    if isinstance(found, str):
-        return ToolChoice(_mode(found, taken, field))
-    choice = Fields(found, field)
-    kind = choice.need("type", f.TEXT)
-    if kind == "allowed_tools":
-        allowed = choice.object("allowed_tools") or choice
-        names = [_name(tool) for tool in allowed.objects("tools")]
-        mode = _mode(allowed.take("mode", f.TEXT) or "auto", allowed, "mode")
-        return ToolChoice("named" if mode == "required" else mode, names)
-    if kind in ("function", "custom"):
-        choice_of_one = Fields(found | {"type": f.spelled(kind)}, field)
-        return ToolChoice("named", [_name(choice_of_one)])
-    raise taken.wrong(field, _CHOICE)
-
-
-def _mode(word: str, fields: Fields, field: str) -> _Mode:
-    mode = _MODES.get(word)
-    if mode is None:
-        raise fields.wrong(field, _CHOICE)
-    return mode
-
-
-def _name(fields: Fields) -> str:
-    """Of ``{"type": "function", "function": {"name": …}}``; the inner object may be left out."""
-    kind = fields.take("type", f.TEXT) or "function"
-    return (fields.object(kind) or fields).need("name", f.TEXT)
 
 
 def _read_sampling(taken: Fields, chat: Chat) -> None:
@@ -204,17 +142,6 @@ def _reasoning(taken: Fields) -> Reasoning | None:
 
 
 def _read_rest(taken: Fields, fields: dict[str, Raw], chat: Chat) -> None:
-    user = taken.take("user", f.TEXT)
-    chat.user = taken.take("safety_identifier", f.TEXT)
-    if chat.user is None:
-        chat.user = user
-    elif user is not None:
-        chat.extra["user"] = f.spelled(user)
-    chat.service_tier = taken.take("service_tier", f.TEXT)
-    try:
-        chat.metadata = taken.take("metadata", f.LABELS)
-    except BadRequest:  # labels that are no text: some servers take them
-        chat.extra["metadata"] = fields["metadata"]
-    chat.cache_key = taken.take("prompt_cache_key", f.TEXT)
+    read_labels(taken, fields, chat)
     chat.extra |= taken.rest()
     chat.native += [name for name in _NATIVE if name in chat.extra]

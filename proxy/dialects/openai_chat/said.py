@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from proxy.chat import Chat, data_url, seal
+from proxy.dialects._openai.logprobs import spelled
 from proxy.dialects.openai_chat.stops import word_of
 from proxy.dialects.openai_chat.wire import NAME
-from proxy.event import Begin, Call, Citation, Logprob, Logprobs, Media, Stop, call_id
+from proxy.event import Begin, Call, Citation, Logprobs, Media, Stop, call_id
 from proxy.exchange import Raw
 
 Body = dict[str, Any]
@@ -66,7 +67,7 @@ def image(event: Media) -> Body:
 
 def logprobs(event: Logprobs) -> Body:
     """Log-probabilities of some tokens."""
-    tokens = [_token(token) for token in event.tokens]
+    tokens = [spelled(token) for token in event.tokens]
     return {"content": None, "refusal": tokens} if event.refusal else {"content": tokens}
 
 
@@ -81,8 +82,3 @@ def finish(event: Stop, ask: Chat) -> Body:
     if event.sequence is not None:
         said["stop_reason"] = event.sequence  # as vLLM says it
     return said
-
-
-def _token(token: Logprob) -> Body:
-    said = {"token": token.token, "logprob": token.logprob, "bytes": token.bytes}
-    return said | {"top_logprobs": [_token(top) for top in token.top]}

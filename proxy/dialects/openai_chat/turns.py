@@ -20,16 +20,10 @@ from proxy.chat import (
     ResultPart,
     TextPart,
     ThinkingPart,
-    data_url,
 )
-from proxy.dialects._openai.family import MEMBERS
+from proxy.dialects._openai.parts import audio, file, image_url, marked
 from proxy.dialects.openai_chat.wire import NAME, Detail, detail_of
 from proxy.exchange import Raw
-
-_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
-"""Subtypes of media types that have another name here."""
-_LIFETIMES = {"cache_control": ("5m", "1h"), "prompt_cache_breakpoint": ("30m", "12h")}
-"""Those that each spelling of a cache mark knows."""
 
 Body = dict[str, Any]
 
@@ -76,15 +70,7 @@ class MessageWriter:
 
     def mark(self, lifetime: str | None) -> Body:
         """The field that marks a part or a tool as the end of what is worth caching."""
-        if lifetime is None:
-            return {}
-        if not self._marks:
-            self._omissions.hint("cache_control")
-            return {}
-        mark = {"type": "ephemeral"} if self._marks == "cache_control" else {"mode": "explicit"}
-        if lifetime in _LIFETIMES[self._marks]:
-            mark["ttl"] = lifetime
-        return {self._marks: mark}
+        return marked(self._marks, lifetime, self._omissions)
 
     def _attachments(self) -> list[Body]:
         """What was carried over from results, in a message of its own."""
@@ -180,40 +166,23 @@ class MessageWriter:
         if isinstance(part, TextPart):
             body = {"type": "text", "text": part.text}
         elif isinstance(part, ImagePart):
-            body = {"type": "image_url", "image_url": self._image(part)}
+            image = {"url": image_url(part, self._omissions)}
+            if part.detail is not None:
+                image["detail"] = part.detail
+            body = {"type": "image_url", "image_url": image}
         elif isinstance(part, AudioPart):
-            subtype = part.media_type.partition("/")[2]
-            form = _AUDIO_FORMATS.get(subtype, subtype)
-            body = {"type": "input_audio", "input_audio": {"data": part.data, "format": form}}
+            body = audio(part)
         elif isinstance(part, FilePart):
             body = self._file(part)
         else:
             self._omissions.refuse(f"a {type(part).__name__}", param="messages")
         return body | self.mark(part.cache) | part.extra
 
-    def _image(self, part: ImagePart) -> Body:
-        if part.data is not None:
-            image = {"url": data_url(part.media_type or "image/png", part.data)}
-        elif part.url is not None:
-            image = {"url": part.url}
-        else:
-            self._omissions.refuse("an image that another provider keeps", param="messages")
-        return image if part.detail is None else image | {"detail": part.detail}
-
     def _file(self, part: FilePart) -> Body:
         if part.text is not None:
             return {"type": "text", "text": part.text}
-        if part.data is not None:
-            media_type = part.media_type or "application/pdf"
-            file = {"file_data": data_url(media_type, part.data)}
-            if part.name is not None or media_type == "application/pdf":
-                file["filename"] = part.name or "document.pdf"
-        elif part.file_id is not None and part.origin in MEMBERS:
-            file = {"file_id": part.file_id}
-        elif part.url is not None and self._own:
-            file = {"file_data": part.url}
-        elif part.url is not None:
+        if part.url is None:
+            return {"type": "file", "file": file(part, self._omissions)}
+        if not self._own:
             self._omissions.refuse("a file at a URL", param="messages")
-        else:
-            self._omissions.refuse("a file that another provider keeps", param="messages")
-        return {"type": "file", "file": file}
+        return {"type": "file", "file": {"file_data": part.url}}

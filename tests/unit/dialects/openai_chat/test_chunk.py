@@ -1,14 +1,6 @@
 """What is read of a chunk."""
 
-from proxy.dialects.openai_chat.chunk import Token, decode_first
-from proxy.event import Logprob
-
-
-def test_a_token_is_neutral_with_all_that_might_have_stood_there() -> None:
-    token = Token("a", -1.0, [97], [Token("b", -2.0)])
-
-    assert token.neutral() == Logprob("a", -1.0, [97], [Logprob("b", -2.0)])
-    assert Token("a", -1.0).neutral() == Logprob("a", -1.0)
+from proxy.dialects.openai_chat.chunk import decode_first
 
 
 def test_what_is_not_there_is_nothing() -> None:

@@ -192,7 +192,7 @@ def test_reasoning() -> None:
 TOKENS = [Logprob("a", -1.0, [97], [Logprob("b", -2.0)])]
 TOKEN = {
     **{"token": "a", "logprob": -1.0, "bytes": [97]},
-    "top_logprobs": [{"token": "b", "logprob": -2.0, "bytes": None, "top_logprobs": []}],
+    "top_logprobs": [{"token": "b", "logprob": -2.0, "bytes": None}],
 }
 
 

@@ -222,7 +222,7 @@ def test_text_is_the_modality_of_everybody() -> None:
         ({"tools": [{"function": {}}]}, "tools[0].function.name"),
         ({"tool_choice": "some"}, "tool_choice"),
         ({"tool_choice": {"type": "some"}}, "tool_choice"),
-        ({"tool_choice": {"function": {}}}, "tool_choice.type"),
+        ({"tool_choice": {"function": {}}}, "tool_choice"),
         ({"function_call": {}}, "function_call.name"),
         ({"response_format": {}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),

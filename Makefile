@@ -10,6 +10,8 @@ LOWEST := .venv-lowest
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
+# Packages of Node's registry, for the tests of its SDKs; without npm those are skipped.
+NODE := $(if $(shell command -v npm),tests/contract/node/node_modules/.package-lock.json)
 CODE = $(wildcard proxy tests bench)
 PYTEST = $(BIN)/python -m pytest $(if $(T),-k '$(T)')
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -43,11 +45,11 @@ floors: $(DEV)
 	@echo '== floors: import-linter'
 	@$(BIN)/lint-imports --no-logo
 
-test: $(DEV) ## T=EXPRESSION runs the tests that match it
+test: $(DEV) $(NODE) ## T=EXPRESSION runs the tests that match it
 	@echo '== tests: pytest'
 	@$(PYTEST)
 
-dev: $(DEV) ## set up everything that the other targets need
+dev: $(DEV) $(NODE) ## set up everything that the other targets need
 
 run: $(RUNTIME) ## ARGS='-c FILE …' go to `llm-proxy serve`
 	@$(BIN)/llm-proxy serve $(ARGS)
@@ -72,7 +74,7 @@ lock: $(if $(wildcard $(BIN)/uv),,$(DEV)) ## after a change of dependencies; UPG
 	@$(COMPILE) --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove all that is made here, the virtual environments too
-	rm -rf $(VENV) $(LOWEST) build dist bench/build *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist bench/build *.egg-info tests/contract/node/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,6 +95,11 @@ $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 	@echo '== installing what the proxy needs'
 	@$(PIP) --require-hashes --requirement requirements.lock
 	@$(INSTALL_SELF)
+	@touch $@
+
+tests/contract/node/node_modules/.package-lock.json: tests/contract/node/package-lock.json
+	@echo '== installing the SDKs for Node'
+	@npm ci --silent --no-audit --no-fund --prefix tests/contract/node
 	@touch $@
 
 # Whoever has this has the runtime too: its lock holds the same versions and more.

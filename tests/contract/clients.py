@@ -89,8 +89,9 @@ def _chat_messages(feature: Feature) -> list[Any]:
 _CHAT_STOPS = {"stop": "stop", "length": "length", "tool_calls": "tools"}
 
 
-async def _ask_chat(client: openai.AsyncOpenAI, feature: Feature, stream: bool) -> Said:
-    more: dict[str, Any] = {}
+def chat_asked(feature: Feature) -> dict[str, Any]:
+    """What an SDK is called with, in any language."""
+    more: dict[str, Any] = {"model": "m", "messages": _chat_messages(feature)}
     if feature.tools:
         more["tools"] = [{"type": "function", "function": _FUNCTION}]
     if feature.must_call:
@@ -106,23 +107,24 @@ async def _ask_chat(client: openai.AsyncOpenAI, feature: Feature, stream: bool) 
         more["stop"] = list(feature.stop)
     if feature.temperature is not None:
         more["temperature"] = feature.temperature
-    messages = _chat_messages(feature)
+    return more
+
+
+async def _ask_chat(client: openai.AsyncOpenAI, feature: Feature, stream: bool) -> Said:
+    more = chat_asked(feature)
     if not stream:
-        whole = await client.chat.completions.create(model="m", messages=messages, **more)
-        return _chat_said(whole)
+        return chat_said(await client.chat.completions.create(**more))
     more["stream_options"] = {"include_usage": True}
     if feature.said.stop == "length":
         # The helper refuses to parse what was cut short; its user would read chunks.
-        return await _read_chunks(
-            await client.chat.completions.create(model="m", messages=messages, stream=True, **more)
-        )
-    async with client.chat.completions.stream(model="m", messages=messages, **more) as events:
+        return await _read_chunks(await client.chat.completions.create(stream=True, **more))
+    async with client.chat.completions.stream(**more) as events:
         thinking = ""
         async for event in events:
             if event.type == "chunk":
                 for choice in event.chunk.choices:
                     thinking += getattr(choice.delta, "reasoning_content", None) or ""
-        return _chat_said(await events.get_final_completion(), thinking)
+        return chat_said(await events.get_final_completion(), thinking)
 
 
 async def _read_chunks(chunks: Any) -> Said:
@@ -141,7 +143,8 @@ async def _read_chunks(chunks: Any) -> Said:
     )
 
 
-def _chat_said(whole: Any, thinking: str | None = None) -> Said:
+def chat_said(whole: Any, thinking: str | None = None) -> Said:
+    """What an SDK understood."""
     [choice] = whole.choices
     message, usage = choice.message, whole.usage
     if thinking is None:
@@ -183,7 +186,8 @@ def _response_items(feature: Feature) -> list[Any]:
     return items
 
 
-async def _ask_responses(client: openai.AsyncOpenAI, feature: Feature, stream: bool) -> Said:
+def responses_asked(feature: Feature) -> dict[str, Any]:
+    """What an SDK is called with, in any language."""
     more: dict[str, Any] = {"input": _response_items(feature), "model": "m"}
     if feature.system:
         more["instructions"] = feature.system
@@ -200,8 +204,13 @@ async def _ask_responses(client: openai.AsyncOpenAI, feature: Feature, stream: b
         more["max_output_tokens"] = feature.max_tokens
     if feature.temperature is not None:
         more["temperature"] = feature.temperature
+    return more
+
+
+async def _ask_responses(client: openai.AsyncOpenAI, feature: Feature, stream: bool) -> Said:
+    more = responses_asked(feature)
     if not stream:
-        return _responses_said(await client.responses.create(**more))
+        return responses_said(await client.responses.create(**more))
     text = thinking = ""
     async with client.responses.stream(**more) as events:
         final = None
@@ -213,12 +222,13 @@ async def _ask_responses(client: openai.AsyncOpenAI, feature: Feature, stream: b
             elif event.type in ("response.completed", "response.incomplete"):
                 final = event.response
         assert final is not None, "no terminal event"
-        said = _responses_said(final)
+        said = responses_said(final)
         assert (said.text, said.thinking) == (text, thinking), "deltas and the whole differ"
         return said
 
 
-def _responses_said(whole: Any) -> Said:
+def responses_said(whole: Any) -> Said:
+    """What an SDK understood."""
     thinking = "".join(
         part.text for item in whole.output if item.type == "reasoning" for part in item.summary
     )
@@ -230,7 +240,9 @@ def _responses_said(whole: Any) -> Said:
         assert whole.incomplete_details.reason == "max_output_tokens"
         stop = "length"
     return Said(
-        text=whole.output_text,
+        text="".join(
+            part.text for item in whole.output if item.type == "message" for part in item.content
+        ),
         thinking=thinking,
         calls=calls,
         stop=stop,
@@ -271,7 +283,8 @@ def _anthropic_messages(feature: Feature) -> list[Any]:
 _ANTHROPIC_STOPS = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tools"}
 
 
-async def _ask_anthropic(client: anthropic.AsyncAnthropic, feature: Feature, stream: bool) -> Said:
+def anthropic_asked(feature: Feature) -> dict[str, Any]:
+    """What an SDK is called with, in any language."""
     more: dict[str, Any] = {"max_tokens": feature.max_tokens or 500, "model": "m"}
     more["messages"] = _anthropic_messages(feature)
     if feature.system:
@@ -292,19 +305,28 @@ async def _ask_anthropic(client: anthropic.AsyncAnthropic, feature: Feature, str
     if feature.stop:
         more["stop_sequences"] = list(feature.stop)
     if feature.temperature is not None:
-        more["extra_body"] = {"temperature": feature.temperature}
+        more["temperature"] = feature.temperature
+    return more
+
+
+async def _ask_anthropic(client: anthropic.AsyncAnthropic, feature: Feature, stream: bool) -> Said:
+    more = anthropic_asked(feature)
+    if "temperature" in more:
+        # The SDK's types have it no more, and the API's version that most use still does.
+        more["extra_body"] = {"temperature": more.pop("temperature")}
     if not stream:
-        return _anthropic_said(await client.messages.create(**more))
+        return anthropic_said(await client.messages.create(**more))
     async with client.messages.stream(**more) as events:
         text = ""
         async for piece in events.text_stream:
             text += piece
-        said = _anthropic_said(await events.get_final_message())
+        said = anthropic_said(await events.get_final_message())
         assert said.text == text, "deltas and the whole differ"
         return said
 
 
-def _anthropic_said(whole: Any) -> Said:
+def anthropic_said(whole: Any) -> Said:
+    """What an SDK understood."""
     usage = whole.usage
     cached = usage.cache_read_input_tokens or 0
     details = getattr(usage, "output_tokens_details", None)

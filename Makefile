@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+FRAMEWORKS := .venv-frameworks
 
 # Stamps, inside the virtual environment so that they go when it goes.
 RUNTIME := $(VENV)/.runtime
@@ -25,7 +26,7 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: check format lint types floors test dev run bench fuzz fmt test-lowest lock clean
+.PHONY: check format lint types floors test dev frameworks run bench fuzz fmt test-lowest lock clean
 
 check: format lint types floors test ## what a change must pass: the five below, in this order
 
@@ -54,6 +55,8 @@ dev: $(DEV) $(NODE) ## set up everything that the other targets need
 run: $(RUNTIME) ## ARGS='-c FILE …' go to `llm-proxy serve`
 	@$(BIN)/llm-proxy serve $(ARGS)
 
+frameworks: $(FRAMEWORKS)/.installed ## what the tests of other people's libraries need: 400 MB
+
 bench: $(DEV) ## FULL=1 for the long one
 	@$(BIN)/python -m bench $(if $(FULL),--full)
 
@@ -74,7 +77,7 @@ lock: $(if $(wildcard $(BIN)/uv),,$(DEV)) ## after a change of dependencies; UPG
 	@$(COMPILE) --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove all that is made here, the virtual environments too
-	rm -rf $(VENV) $(LOWEST) build dist bench/build *.egg-info tests/contract/node/node_modules
+	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) build dist bench/build *.egg-info tests/contract/node/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -108,6 +111,12 @@ $(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@$(INSTALL_SELF)
 	@touch $(RUNTIME) $@
+
+$(FRAMEWORKS)/.installed: tests/contract/frameworks/requirements.txt
+	@echo '== setting up $(FRAMEWORKS)'
+	@$(PYTHON) -m venv --clear $(FRAMEWORKS)
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(LOWEST)/.installed: pyproject.toml | $(DEV)
 	@echo '== setting up $(LOWEST)'

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import anthropic
+import httpx2
 import openai
 from google import genai
 from google.genai import errors as google_errors
@@ -443,7 +445,7 @@ CLIENTS = (
         _openai,
         _ask_responses,
         openai.RateLimitError,
-        (Exception,),
+        (openai.APIError, httpx2.HTTPError, RuntimeError),
     ),
     Client(
         "anthropic_messages",
@@ -459,6 +461,6 @@ CLIENTS = (
         _google,
         _ask_gemini,
         google_errors.ClientError,
-        (Exception,),
+        (google_errors.APIError, httpx2.HTTPError, aiohttp.ClientError),
     ),
 )

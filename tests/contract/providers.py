@@ -450,7 +450,9 @@ def gemini_read(path: str, body: Body) -> Seen:
             call = Call(called.get("id") or f"call_{'ab'[number]}", called["args"]["city"])
             calls.append(call)
         pending += [call.id for call in calls]
-        images = [part["inlineData"]["data"] for part in parts if "inlineData" in part]
+        # Their own SDK spells base64 as URLs have it.
+        data = [part["inlineData"]["data"] for part in parts if "inlineData" in part]
+        images = [each.replace("-", "+").replace("_", "/") for each in data]
         text = "".join(part["text"] for part in parts if "text" in part)
         if text or images or calls:
             name = "assistant" if role == "model" else role
@@ -464,7 +466,8 @@ def gemini_read(path: str, body: Body) -> Seen:
     if seen.schema is not None:
         assert config["responseMimeType"] == "application/json"
     thinking = config.get("thinkingConfig") or {}
-    seen.thinks = thinking.get("thinkingLevel") == "HIGH" or thinking.get("thinkingBudget", 0) > 0
+    level = thinking.get("thinkingLevel") or thinking.get("thinking_level")
+    seen.thinks = level == "HIGH" or thinking.get("thinkingBudget", 0) > 0
     seen.max_tokens = config.get("maxOutputTokens")
     seen.stop = tuple(config.get("stopSequences") or ())
     seen.temperature = config.get("temperature")

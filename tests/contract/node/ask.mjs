@@ -1,12 +1,11 @@
-// Asks through an official SDK what stands on stdin, one JSON object, and prints what it understood.
+// Asks through an official SDK what stands on stdin, a JSON object a line, and prints what it
+// understood.
+import { createInterface } from "node:readline";
+
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 
-const chunks = [];
-for await (const chunk of process.stdin) chunks.push(chunk);
-const { url, dialect, stream, asked } = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-
-async function chat() {
+async function chat({ url, stream, asked }) {
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "k", maxRetries: 0 });
   if (!stream) return await client.chat.completions.create(asked);
   let thinking = "";
@@ -19,21 +18,27 @@ async function chat() {
   return whole;
 }
 
-async function responses() {
+async function responses({ url, stream, asked }) {
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "k", maxRetries: 0 });
   if (!stream) return await client.responses.create(asked);
   return await client.responses.stream(asked).finalResponse();
 }
 
-async function messages() {
+async function messages({ url, stream, asked }) {
   const client = new Anthropic({ baseURL: url, apiKey: "k", maxRetries: 0 });
   if (!stream) return await client.messages.create(asked);
   return await client.messages.stream(asked).finalMessage();
 }
 
 const ask = { openai_chat: chat, openai_responses: responses, anthropic_messages: messages };
-try {
-  console.log(JSON.stringify({ whole: await ask[dialect]() }));
-} catch (error) {
-  console.log(JSON.stringify({ error: error.constructor.name, status: error.status ?? null, message: String(error.message) }));
+for await (const line of createInterface({ input: process.stdin })) {
+  const told = JSON.parse(line);
+  let said;
+  try {
+    said = { whole: await ask[told.dialect](told) };
+  } catch (error) {
+    const { message, status = null } = error;
+    said = { error: error.constructor.name, status, message: String(message) };
+  }
+  console.log(JSON.stringify(said));
 }

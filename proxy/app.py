@@ -11,13 +11,14 @@ What a process that runs it, or a supervisor of several, needs of it:
 - ``await drain(seconds)`` takes no more requests and returns how many still run, once that is none
   or the time is over; ``await stop()`` drains, ends what still runs and closes everything.
 - ``ready``, ``running``, ``metrics``, ``data_urls``, ``admin_url``: what is so now.
-- ``open`` is what listens, ``await accept(…)`` adds to it; ``hand_over()``: another process listens
-  there, too, and goes on.
+- ``open`` is what listens, ``await accept(…)`` adds to it; ``await hand_over()``: another process
+  listens there, too, and goes on; ``await succeed(…)`` is what that one does.
 
 It is the :class:`proxy.admin.Operated` of its own admin listener.
 """
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,7 @@ from proxy.pipeline import Observer, Pipeline
 from proxy.relay import GAP_BOUNDS
 from proxy.story import Story
 from proxy.systemd import Notifier
+from proxy.takeover import Handover, Takeover
 from proxy.tasks import run_aside, spawn
 from proxy.timers import Sweep
 from proxy.transport import Transport
@@ -50,6 +52,16 @@ END_SECONDS = 1.0
 """How long what is ended may take to say so to its client."""
 
 _log = logging.getLogger("proxy")
+
+
+def tune_collector() -> None:
+    """Collect garbage rarely: an exchange leaves no cycles, so there is next to none to find.
+
+    What lives as long as the process is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class App:
@@ -65,12 +77,14 @@ class App:
         bind: Bind = bind_address,
         supervised: bool = False,
         notifier: Notifier | None = None,
+        taken: Callable[[int], None] | None = None,
     ) -> None:
         """Build it; raises ConfigError. Nothing listens before `start`.
 
         `load` is what a reload loads; None: there is nothing else to load. `supervised`: another
-        process owns the sockets, watches the files, and tells operators what happens; else the
-        `notifier` is told, too.
+        process watches the files, and tells operators what happens; else the
+        `notifier` is told, too. `taken` is called with the id of a process that has taken the
+        sockets; None: there is nobody to give them to.
         """
         monitoring = loaded.settings.monitoring
         self.log = log or open_log(monitoring.log.level, monitoring.log.format, environ)
@@ -88,14 +102,15 @@ class App:
         self._generation = self._generate(assemble(loaded))
         self._retired: list[Generation] = []
         """Those that still have exchanges running."""
-        self._listening = Listening(
-            lambda: self._generation.pipeline, self, bind, owned=not supervised
-        )
+        self._listening = Listening(lambda: self._generation.pipeline, self, bind)
         self._reloading = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
         self._drain_until = 0.0
         self._watch = Watch(lambda: self.loaded, self._load_anew, self.reload)
         self._watching: asyncio.Task[None] | None = None
+        self._handover = None
+        if taken is not None:
+            self._handover = Handover(lambda: [(one, [one.sock]) for one in self.open], taken)
         self.ready = False
 
     async def start(self) -> None:
@@ -112,6 +127,7 @@ class App:
         if self.story is not None:
             self.story.ready(loaded, self.data_urls, self.admin_url)
             self._watching = spawn(self._watch.run(), "watch the configuration")
+        self._wait_for_successor()
 
     # What is so now.
 
@@ -209,6 +225,7 @@ class App:
         if log != before.loaded.settings.monitoring.log:
             self.log.configure(log.level, log.format)
         await self._listening.serve(plan, after.loaded.settings.server)
+        self._wait_for_successor()
         return changed
 
     def _assemble(self, before: Generation) -> tuple[Assembly, list[Change]]:
@@ -256,9 +273,25 @@ class App:
         """Accept on a further socket of an address that is served; what is returned ends that."""
         return await self._listening.accept(address, sock)
 
-    def hand_over(self) -> None:
+    async def succeed(self, before: Takeover) -> None:
+        """Take the place of the process that the sockets are from."""
+        for listener in self.open:
+            for sock in before.rest(listener.bound):
+                await self.accept(listener.address, sock)
+        if self.story is not None:
+            self.story.took_over(before.process)
+        await before.done()
+        for listener in self.open:
+            listener.own()
+        self._wait_for_successor()
+
+    async def hand_over(self) -> None:
         """Leave the sockets, and operators, to another process; to be stopped soon."""
-        self._listening.hand_over()
+        await self._listening.hand_over()
+
+    def _wait_for_successor(self) -> None:
+        if self._handover is not None:
+            self._handover.wait()
 
     # The end.
 
@@ -267,14 +300,15 @@ class App:
 
         Returns how many still are. Without a `limit` it is the configuration's `drain_timeout`
         behind its `drain_delay`, counted from the first time this was said. An idle connection
-        may still be used, once, for `linger` seconds.
+        may still be used, once, for `linger` seconds, which stand for the delay.
         """
         if self._draining is None:
             self.ready = False
             server = self.loaded.settings.server
             self._drain_until = clock() + server.drain_delay + server.drain_timeout
             self._listening.wind_down()
-            self._draining = spawn(self._drain(server.drain_delay, linger), "drain")
+            delay = 0.0 if linger else server.drain_delay
+            self._draining = spawn(self._drain(delay, linger), "drain")
         left = self._drain_until - clock() if limit is None else limit
         await asyncio.wait((self._draining,), timeout=max(left, 0.0))
         return self._listening.connections
@@ -291,11 +325,25 @@ class App:
         server = self.loaded.settings.server
         return server.drain_delay + server.drain_timeout + 2 * END_SECONDS
 
+    async def leave(self, at_once: asyncio.Event, *, linger: float = 0.0) -> None:
+        """Stop as the configuration says, but wait for nobody any more once `at_once` is set."""
+        stopping = spawn(self.stop(linger=linger), "stop")
+        hurry = spawn(at_once.wait(), "in a hurry")
+        await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if stopping.done():
+            stopping.result()
+        else:
+            stopping.cancel()
+            await self.stop(0.0)
+
     async def stop(self, limit: float | None = None, *, linger: float = 0.0) -> None:
         """Take no more requests, let those that run end within `limit` seconds, close everything.
 
         `limit` and `linger` are those of :meth:`drain`.
         """
+        if self._handover is not None:
+            self._handover.close()
         await self.drain(limit, linger=linger)
         if self._watching is not None:
             self._watching.cancel()

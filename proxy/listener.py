@@ -20,7 +20,7 @@ BACKLOG = 4096
 class Bind(Protocol):
     """Makes the sockets of a proxy."""
 
-    def __call__(self, address: ListenAddress, key: str, *, share: bool = False) -> socket.socket:
+    def __call__(self, address: ListenAddress, key: str, *, share: bool = False) -> "Listener":
         """A socket that listens at an address; raises ConfigError that begins with `key`.
 
         `share`: another socket of ours, which is about to go, may have a part of that address.
@@ -39,7 +39,9 @@ class Listener:
         self.tls: Terms | None = None
         """Of who connects from now on; None: it is plain."""
         self._url = url(sock)
-        self._file = _file_at(address.path) if owned and address.path is not None else None
+        self._file: tuple[int, int] | None = None
+        if owned:
+            self.own()
 
     def __repr__(self) -> str:
         return f"<Listener {self.url}>"
@@ -48,6 +50,13 @@ class Listener:
     def url(self) -> str:
         """How a client reaches it."""
         return self._url if self.tls is None else self._url.replace("http:", "https:", 1)
+
+    @property
+    def bound(self) -> ListenAddress:
+        """Its address, with the port that 0 became."""
+        if self.address.port or self.address.path is not None or self.address.fd is not None:
+            return self.address
+        return msgspec.structs.replace(self.address, port=self.sock.getsockname()[1])
 
     @property
     def loopback(self) -> bool:
@@ -74,6 +83,10 @@ class Listener:
             raise _cannot(address, key, error) from error
         self.address = address
 
+    def own(self) -> None:
+        """Take the file of a unix socket away once it is closed."""
+        self._file = None if self.address.path is None else _file_at(self.address.path)
+
     def leave(self) -> None:
         """Leave the file of a unix socket to another process that listens there, too."""
         self._file = None
@@ -87,7 +100,7 @@ class Listener:
         self._file = None
 
 
-def bind(address: ListenAddress, key: str, *, share: bool = False) -> socket.socket:
+def bind(address: ListenAddress, key: str, *, share: bool = False) -> Listener:
     """A socket that listens at `address`; see :class:`Bind`."""
     try:
         if address.fd is not None:
@@ -99,7 +112,7 @@ def bind(address: ListenAddress, key: str, *, share: bool = False) -> socket.soc
     except (OSError, ValueError) as error:
         raise _cannot(address, key, error) from error
     sock.setblocking(False)
-    return sock
+    return Listener(address, sock)
 
 
 def url(sock: socket.socket) -> str:

@@ -23,32 +23,26 @@ from proxy.tasks import spawn
 class Plan:
     """The sockets that a configuration asks for; the new ones wait for somebody to serve them."""
 
-    __slots__ = ("_bind", "_changed", "_opened", "_owned", "_shared", "admin", "data")
+    __slots__ = ("_bind", "_changed", "_opened", "_shared", "admin", "data")
 
-    def __init__(self, bind: Bind, *, owned: bool) -> None:
+    def __init__(self, bind: Bind) -> None:
         """:meth:`make` makes one."""
         self.data: list[Listener] = []
         self.admin: Listener | None = None
         self._bind = bind
-        self._owned = owned
         self._opened: list[Listener] = []
         self._changed: list[tuple[Listener, ListenAddress]] = []
         self._shared: list[Listener] = []
 
     @classmethod
-    def make(
-        cls, loaded: Loaded, there: list[Listener], bind: Bind, *, owned: bool = True
-    ) -> "Plan":
-        """Open what a configuration asks for and is not `there`. Raises ConfigError.
-
-        `owned`: what `bind` makes is this process's; else another listens there, too.
-        """
+    def make(cls, loaded: Loaded, there: list[Listener], bind: Bind) -> "Plan":
+        """Open what a configuration asks for and is not `there`. Raises ConfigError."""
         server, security = loaded.settings.server, loaded.settings.security
         there = list(there)
         wanted = [("listen", config, config.parsed()) for config in server.listen]
         if server.admin_listen is not None:
             wanted.append(("admin_listen", server.admin_listen, server.admin_listen.parsed()))
-        plan = cls(bind, owned=owned)
+        plan = cls(bind)
         found: list[Listener | None] = []
         try:
             for key, _, address in wanted:
@@ -94,8 +88,7 @@ class Plan:
         for one in overlaps:
             one.share(True)
         self._shared += overlaps
-        sock = self._bind(address, key, share=bool(overlaps))
-        listener = Listener(address, sock, owned=self._owned)
+        listener = self._bind(address, key, share=bool(overlaps))
         self._opened.append(listener)
         return listener
 
@@ -103,22 +96,11 @@ class Plan:
 class Listening:
     """The open sockets of one proxy."""
 
-    def __init__(
-        self,
-        pipeline: Callable[[], Pipeline],
-        operated: Operated,
-        bind: Bind,
-        *,
-        owned: bool = True,
-    ) -> None:
-        """`pipeline` gives the one to use for the next request, `operated` is for operators.
-
-        `owned`: what `bind` makes is this proxy's; else another process listens there, too.
-        """
+    def __init__(self, pipeline: Callable[[], Pipeline], operated: Operated, bind: Bind) -> None:
+        """`pipeline` gives the one to use for the next request, `operated` is for operators."""
         self._pipeline = pipeline
         self._operated = operated
         self._bind = bind
-        self._owned = owned
         self._servers: dict[Listener, Server] = {}
         self._leaving: set[Server] = set()
         """Whose socket is closed."""
@@ -151,7 +133,7 @@ class Listening:
 
     def plan(self, loaded: Loaded) -> Plan:
         """Open what a configuration asks for and is not open. Raises ConfigError."""
-        return Plan.make(loaded, self.open, self._bind, owned=self._owned)
+        return Plan.make(loaded, self.open, self._bind)
 
     async def serve(self, plan: Plan, settings: ServerConfig) -> None:
         """Serve on the sockets of the plan, and soon on no others."""
@@ -194,13 +176,13 @@ class Listening:
         sock.close()
         return sock.close
 
-    def hand_over(self) -> None:
+    async def hand_over(self) -> None:
         """Leave the sockets, and operators, to another process that has the sockets, too."""
         for listener in (*self._servers, *self._admins):
             listener.leave()
         admins, self._admins = self._admins, {}
         for listener, admin in admins.items():
-            spawn(_close(listener, admin), f"close {listener.url}")
+            await _close(listener, admin)
 
     def wind_down(self) -> None:
         """Have each connection of a client close after its response."""

@@ -64,6 +64,16 @@ class Story:
         self._log.say("error", "reload_failed", text, problems=problems)
         self._notifier.ready(text)
 
+    def took_over(self, process: int) -> None:
+        """It answers in the place of another process, which is about to be told."""
+        self._notifier.main()
+        self._log.say("info", "took_over", f"in the place of process {process}", process=process)
+
+    def handed_over(self, running: int, process: int) -> None:
+        """Another process answers in its place, which tells the manager what there is to tell."""
+        what = f"process {process} answers from now on; {running} running"
+        self._log.say("info", "handed_over", what, process=process, running=running)
+
     def stopping(self, running: int, within: float) -> None:
         """It takes no more, and so many exchanges are not over; they have so many seconds."""
         self._notifier.stopping(within)
@@ -72,7 +82,7 @@ class Story:
     def stopped(self) -> None:
         """It is over."""
         self._log.say("info", "stopped", "bye")
-        self._log.flush()
+        self._log.finish()
 
     def _warn(self, loaded: Loaded) -> None:
         for warning in loaded.warnings:

@@ -4,6 +4,7 @@ Sockets that it opened come as descriptors from 3 on (sd_listen_fds(3)); the sta
 goes, one line a fact, in datagrams to a socket that it names (sd_notify(3)).
 """
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -46,6 +47,10 @@ class Notifier:
         """It has started, or it has reloaded."""
         self._tell("READY=1", f"STATUS={' '.join(status.split())}")
 
+    def main(self) -> None:
+        """This process is the service's main one from now on, whoever was started as that."""
+        self._tell(f"MAINPID={os.getpid()}")
+
     def reloading(self) -> None:
         """It reloads, until it says that it is ready."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -57,6 +62,12 @@ class Notifier:
     def alive(self) -> None:
         """Its loop turns."""
         self._tell("WATCHDOG=1")
+
+    async def keep_alive(self) -> None:
+        """Say that the loop turns, twice in the time that the service manager waits; for ever."""
+        while self.watchdog:
+            self.alive()
+            await asyncio.sleep(self.watchdog / 2)
 
     def _tell(self, *facts: str) -> None:
         if self._socket is not None:

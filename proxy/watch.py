@@ -16,6 +16,15 @@ SETTLE_SECONDS = 0.2
 _log = logging.getLogger("proxy")
 
 
+async def on_demand(asked: asyncio.Event, reload: Callable[[], Awaitable[object]]) -> None:
+    """Reload each time that it is asked for; several askings meanwhile are one."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        with contextlib.suppress(ConfigError):
+            await reload()  # it has told why not
+
+
 class Watch:
     """Reloads when a file holds something else, at the pace that the configuration at work says.
 

@@ -41,12 +41,18 @@ END_TO_END = {
     "request.py",
     "server.py",
     "sockets.py",
+    "supervisor/__init__.py",
+    "supervisor/crew.py",
+    "supervisor/process.py",
+    "supervisor/sockets.py",
+    "supervisor/worker.py",
+    "takeover.py",
     "testing/connection.py",
     "testing/secured.py",
     "testing/upstream.py",
     "transport.py",
 }
-"""The edges: nothing of them is left without sockets, so tests/e2e tests them."""
+"""The edges: nothing of them is left without sockets or processes, so tests/e2e tests them."""
 
 NAMED_APART = {"cli/init.py": "cli/test_init_verb.py"}
 """A module whose tests would have the name of those of its package's `__init__`."""

@@ -30,6 +30,9 @@ def add_overrides(parser: ArgumentParser) -> None:
         "--admin", metavar="ADDR", help='where operators find health and metrics, or "none"'
     )
     parser.add_argument(
+        "--workers", metavar="N", type=int, help="how many processes; 0 is one per core"
+    )
+    parser.add_argument(
         "--log-level", metavar="LEVEL", help="debug, info, warning or error: the least that is said"
     )
 
@@ -40,5 +43,6 @@ def loaded(args: Namespace) -> Loaded:
         listen=tuple(getattr(args, "listen", ())),
         admin=getattr(args, "admin", None),
         log_level=getattr(args, "log_level", None),
+        workers=getattr(args, "workers", None),
     )
     return load(args.config, environ=os.environ, overrides=overrides)

@@ -1,8 +1,6 @@
 """``llm-proxy serve``: run the proxy until it is told to stop."""
 
 import asyncio
-import contextlib
-import gc
 import os
 import signal
 from argparse import ArgumentParser, Namespace
@@ -10,12 +8,15 @@ from collections.abc import Callable
 
 import uvloop
 
-from proxy.app import App
+from proxy.app import App, tune_collector
+from proxy.cgroup import cores
 from proxy.cli.arguments import add_config, add_overrides, loaded
 from proxy.config.load import Loaded
-from proxy.errors import ConfigError
+from proxy.listener import bind
 from proxy.systemd import Notifier
+from proxy.takeover import LINGER_SECONDS, Takeover
 from proxy.tasks import spawn
+from proxy.watch import on_demand
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,6 +25,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The flags of ``serve``."""
     add_config(parser)
     add_overrides(parser)
+    parser.add_argument(
+        "--takeover",
+        action="store_true",
+        help="take the listening sockets from the process of this user that has them; once this "
+        "one is ready, the other ends what it does and exits",
+    )
 
 
 def run(args: Namespace) -> int:
@@ -32,66 +39,75 @@ def run(args: Namespace) -> int:
     SIGHUP loads the configuration anew.
     """
     configuration = loaded(args)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(configuration, lambda: loaded(args)))
-    return 0
+    server = configuration.settings.server
+    workers = server.workers or cores()
+    before = None
+    if args.takeover:
+        listeners = (*server.listen, server.admin_listen)
+        before = Takeover.take(one.parsed() for one in listeners if one is not None)
+    try:
+        if workers > 1:
+            # Only those who want workers pay for importing what they need.
+            from proxy.supervisor import Supervisor
+
+            return Supervisor(
+                configuration,
+                workers,
+                environ=os.environ,
+                load=lambda: loaded(args),
+                before=before,
+            ).run()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(configuration, lambda: loaded(args), before))
+        return 0
+    finally:
+        if before is not None:
+            before.close()
 
 
-def _tune_collector() -> None:
-    """Collect garbage rarely: an exchange leaves no cycles, so there is next to none to find.
-
-    What lives as long as the process is not looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-async def _serve(configuration: Loaded, load: Callable[[], Loaded]) -> None:
-    notifier = Notifier(os.environ)
-    app = App(configuration, environ=os.environ, load=load, notifier=notifier)
+async def _serve(
+    configuration: Loaded, load: Callable[[], Loaded], before: Takeover | None
+) -> None:
     loop = asyncio.get_running_loop()
     stop, at_once, reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    successor = 0
 
     def heard() -> None:
         (at_once if stop.is_set() else stop).set()
+
+    def taken(process: int) -> None:
+        nonlocal successor
+        successor = process
+        stop.set()
+
+    notifier = Notifier(os.environ)
+    app = App(
+        configuration,
+        environ=os.environ,
+        load=load,
+        bind=bind if before is None else before.bind,
+        notifier=notifier,
+        taken=taken,
+    )
+    assert app.story is not None
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, heard)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     await app.start()
-    _tune_collector()
-    reloading = spawn(_reload(app, reload), "reload")
-    if notifier.watchdog:
-        spawn(_say_alive(notifier), "watchdog")
+    if before is not None:
+        await app.succeed(before)
+    tune_collector()
+    reloading = spawn(on_demand(reload, app.reload), "reload")
+    spawn(notifier.keep_alive(), "watchdog")
     await stop.wait()
     reloading.cancel()
     running = sum(1 for _ in app.running)
-    assert app.story is not None
-    app.story.stopping(running, app.drain_seconds)
-    draining = spawn(app.stop(), "stop")
-    hurry = spawn(at_once.wait(), "second signal")
-    await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
-    hurry.cancel()
-    if not draining.done():
-        draining.cancel()
-        await app.stop(0.0)
+    if successor:
+        app.story.handed_over(running, successor)
+        await app.hand_over()
+        await app.leave(at_once, linger=LINGER_SECONDS)
     else:
-        draining.result()
+        app.story.stopping(running, app.drain_seconds)
+        await app.leave(at_once)
     app.story.stopped()
-
-
-async def _say_alive(notifier: Notifier) -> None:
-    """Say so as long as the loop turns, twice in the time that the service manager waits."""
-    while True:
-        notifier.alive()
-        await asyncio.sleep(notifier.watchdog / 2)
-
-
-async def _reload(app: App, asked: asyncio.Event) -> None:
-    """Reload each time that it is asked for; several askings meanwhile are one."""
-    while True:
-        await asked.wait()
-        asked.clear()
-        with contextlib.suppress(ConfigError):
-            await app.reload()  # the log has said why not

@@ -31,6 +31,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[str, ...] = ()
     admin: str | None = None
     log_level: str | None = None
+    workers: int | None = None
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,7 @@ def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) 
     flags: tuple[tuple[str, KeyPath, object], ...] = (
         ("--listen", ("server", "listen"), list(overrides.listen) or None),
         ("--admin", ("server", "admin_listen"), overrides.admin),
+        ("--workers", ("server", "workers"), overrides.workers),
         ("--log-level", ("monitoring", "log", "level"), overrides.log_level),
     )
     for flag, key, value in flags:

@@ -101,6 +101,22 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             '"none" for nowhere.'
         ),
     ] = ListenerConfig(address="127.0.0.1:9090")
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=512,
+            description="Processes that answer requests, 1 without a supervisor; 0 is one per "
+            "core that the control group allows. A change begins to work at the next start.",
+        ),
+    ] = 1
+    stall_timeout: Annotated[
+        Duration,
+        Meta(
+            description="How long the event loop of one of several workers may stand still "
+            'before another takes its place: "1s" or more; "0s" is for ever.'
+        ),
+    ] = parse_duration("10s")
     max_body_size: Annotated[
         Size, Meta(description="The largest request body that is read into memory.")
     ] = parse_size("32MiB")

@@ -113,6 +113,9 @@ class _Validation:
         into = self.into
         if not server.listen and not into.failed("server", "listen"):
             into.problem(("server", "listen"), "no address is listed")
+        if 0 < server.stall_timeout < 1:
+            problem = 'expected "1s" or more, or "0s" for ever'
+            into.problem(("server", "stall_timeout"), problem)
         seen: list[ListenAddress] = []
         for path, listener in into.elements(("server", "listen"), server.listen):
             address = self._address(listener, path, seen)

@@ -11,11 +11,14 @@ the lines of others come between lines and not into them.
 import asyncio
 import errno
 import fcntl
+import math
 import os
 import select
 import stat
 import struct
 import termios
+
+from proxy.units import clock
 
 GATHER_SECONDS = 0.05
 MAX_KEPT = 1024 * 1024
@@ -83,6 +86,13 @@ class LineWriter:
         rest = data[at:]
         self._lines = [rest] if rest else []
         self._size = len(rest)
+
+    def finish(self, seconds: float) -> None:
+        """Write what is left, and wait so long for whoever reads it: nothing comes after it."""
+        until = clock() + seconds
+        self.flush()
+        while self._lines and self._poll.poll(max(0, math.ceil((until - clock()) * 1000))):
+            self.flush()
 
     def _end(self, data: bytes, at: int) -> int:
         """Where to stop a write that begins at `at`: after a line, if there is any way."""

@@ -21,6 +21,9 @@ from proxy.observe.lines import LineWriter
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Format = Literal["auto", "json", "text"]
 
+FINISH_SECONDS = 1.0
+"""How long a process that ends waits for whoever reads its last lines."""
+
 MAX_PATH = 200
 """Characters of a path that are logged."""
 
@@ -62,6 +65,9 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """Write what waits to be written."""
+
+    def finish(self, seconds: float) -> None:
+        """Write the last lines, and wait so long for whoever reads them."""
 
 
 class Log:
@@ -188,6 +194,10 @@ class Log:
     def flush(self) -> None:
         """Write what waits to be written."""
         self._writer.flush()
+
+    def finish(self) -> None:
+        """Write what waits to be written, for a moment in spite of a reader that is behind."""
+        self._writer.finish(FINISH_SECONDS)
 
     @property
     def lost_lines(self) -> int:

@@ -28,6 +28,7 @@ from proxy.observe.buckets import (
     TOKENS,
     Buckets,
 )
+from proxy.observe.sums import Family, families
 
 _KINDS = ("input", "output", "cached", "reasoning")
 _MODEL = (
@@ -152,6 +153,10 @@ class Metrics(Collector):
     def reloaded(self, outcome: str) -> None:
         """Count a reload: changed, unchanged or failed."""
         self._reloads[outcome] += 1
+
+    def families(self) -> list[Family]:
+        """What was counted, to be added to what other processes count; slow as `render`."""
+        return families(self._registry.collect())
 
     def render(self) -> bytes:
         """The exposition text; takes milliseconds per hundred series: not for the event loop."""

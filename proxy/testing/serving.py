@@ -53,6 +53,9 @@ class _Memory:
     def flush(self) -> None:
         """Lines are at hand as soon as they are written."""
 
+    def finish(self, seconds: float) -> None:
+        """Nobody has to be waited for."""
+
 
 @asynccontextmanager
 async def serve(

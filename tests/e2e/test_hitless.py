@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.serve import _tune_collector
+from proxy.app import tune_collector
 from proxy.testing import serve
 from tests.e2e.conftest import until
 from tests.e2e.load import Load, descriptors, memory, provider
@@ -132,7 +132,7 @@ def many_routes(word: str) -> str:
 def tuned() -> Iterator[None]:
     """A collector of garbage that is tuned as that of a proxy in a process of its own."""
     usual = gc.get_threshold()
-    _tune_collector()
+    tune_collector()
     yield
     gc.set_threshold(*usual)
     gc.unfreeze()

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from proxy.app import App
-from proxy.config.address import parse_listen
+from proxy.config.address import ListenAddress, parse_listen
 from proxy.config.load import TEXT, Overrides, load
-from proxy.listener import bind
+from proxy.listener import Listener, bind
 from proxy.observe.log import Log
 from proxy.testing import RawClient, serve
 from proxy.testing.serving import _Memory
@@ -22,7 +22,7 @@ async def status(client: RawClient) -> int:
 
 
 async def test_a_further_socket_is_accepted_on_until_that_is_ended() -> None:
-    further = bind(parse_listen("127.0.0.1:0"), "key")
+    further = bind(parse_listen("127.0.0.1:0"), "key").sock
     waits = further.dup()  # as the process has it whose socket this is
     url = f"http://127.0.0.1:{further.getsockname()[1]}"
     async with serve(MOCK) as proxy, RawClient(url, timeout=2.0) as early:
@@ -41,7 +41,7 @@ async def test_a_further_socket_is_accepted_on_until_that_is_ended() -> None:
 
 
 async def test_a_further_socket_of_an_address_that_nobody_serves_is_closed() -> None:
-    further = bind(parse_listen("127.0.0.1:0"), "key")
+    further = bind(parse_listen("127.0.0.1:0"), "key").sock
     async with serve(MOCK) as proxy:
         end = await proxy.app.accept(parse_listen("127.0.0.1:1"), further)
         assert further.fileno() == -1
@@ -59,7 +59,7 @@ async def test_who_hands_over_lets_idle_clients_ask_once_more(tmp_path: Path) ->
     url = f"unix:{tmp_path}/s"
     async with RawClient(url) as asks, RawClient(url) as idles, RawClient(url) as never:
         assert await status(asks) == await status(idles) == 200
-        app.hand_over()
+        await app.hand_over()
         stopping = asyncio.ensure_future(app.stop(linger=1.0))
         await until(lambda: not app.ready)
         await until(lambda: admin.sock.fileno() == -1)
@@ -85,7 +85,11 @@ async def test_a_supervised_proxy_leaves_files_and_story_to_its_supervisor(tmp_p
     text = f'{MOCK}[server]\nlisten = "unix:{tmp_path}/s"\nadmin_listen = "none"\n'
     loaded = load(None, environ={TEXT: text}, overrides=Overrides())
     writer = _Memory()
-    app = App(loaded, environ={}, log=Log(writer), supervised=True, load=lambda: loaded)
+
+    def given(address: ListenAddress, key: str, *, share: bool = False) -> Listener:
+        return Listener(address, bind(address, key, share=share).sock, owned=False)
+
+    app = App(loaded, environ={}, log=Log(writer), bind=given, supervised=True, load=lambda: loaded)
     await app.start()
     assert await app.reload() == []
     await app.stop(0.0)

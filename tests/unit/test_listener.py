@@ -93,7 +93,7 @@ def test_an_address_is_bound_without_waiting_for_its_last_owner(
     options: list[tuple[int, int, int]],
     where: object,
 ) -> None:
-    bound: object = bind(address, "key")
+    bound: object = bind(address, "key").sock
 
     [made] = sockets.made
     assert bound is made

@@ -1,13 +1,14 @@
 """Which sockets a configuration asks for, with sockets that bind nothing."""
 
 import socket
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from proxy.config.address import ListenAddress
 from proxy.config.load import TEXT, Loaded, Overrides, load
 from proxy.errors import ConfigError
+from proxy.listener import Listener
 from proxy.listening import Listening
 
 
@@ -47,11 +48,11 @@ def made() -> list[Socket]:
 def listening(made: list[Socket]) -> Listening:
     """Listens where it is told; nobody gets port 7."""
 
-    def bind(address: ListenAddress, key: str, *, share: bool = False) -> Any:
+    def bind(address: ListenAddress, key: str, *, share: bool = False) -> Listener:
         if address.port == 7:
             raise ConfigError([f"{key}: cannot listen on {address}: no"])
         made.append(Socket(address, shared=share))
-        return made[-1]
+        return Listener(address, cast(socket.socket, made[-1]))
 
     nobody: Any = None
     return Listening(nobody, nobody, bind)

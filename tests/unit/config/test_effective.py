@@ -68,6 +68,8 @@ def test_every_default_is_filled_in_and_spelled_as_in_a_file() -> None:
     assert tree["server"] == {
         "listen": ["127.0.0.1:0", "unix:/run/p.sock"],
         "admin_listen": "none",
+        "workers": 1,
+        "stall_timeout": "10s",
         "max_body_size": "1536KiB",
         "head_timeout": "10s",
         "body_timeout": "30s",

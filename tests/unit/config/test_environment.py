@@ -90,8 +90,9 @@ def test_a_variable_sets_a_key_and_is_named_as_its_place(
         (
             "SERVER__LISTN",
             "x",
-            "unknown key in [server] (known: listen, admin_listen, max_body_size, head_timeout, "
-            "body_timeout, keepalive_timeout, drain_delay, drain_timeout, watch; did you mean "
+            "unknown key in [server] (known: listen, admin_listen, workers, stall_timeout, "
+            "max_body_size, head_timeout, body_timeout, keepalive_timeout, drain_delay, "
+            "drain_timeout, watch; did you mean "
             '"listen"?)',
         ),
         (

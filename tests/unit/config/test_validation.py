@@ -259,8 +259,9 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
         ("[route]", "c.toml:1: [route]: expected an array of tables, each [[route]]"),
         (
             "[server]\nlisten_ = 1",
-            "c.toml:2: [server.listen_]: unknown key (known: listen, admin_listen, max_body_size, "
-            "head_timeout, body_timeout, keepalive_timeout, drain_delay, drain_timeout, watch; "
+            "c.toml:2: [server.listen_]: unknown key (known: listen, admin_listen, workers, "
+            "stall_timeout, max_body_size, head_timeout, body_timeout, keepalive_timeout, "
+            "drain_delay, drain_timeout, watch; "
             'did you mean "listen"?)',
         ),
         (
@@ -289,6 +290,10 @@ NAMES = "a name is letters, digits, '.', '_', '-'"
             'or "fd:N", not "x"',
         ),
         ("[server]\nlisten = []", "c.toml:2: [server.listen]: no address is listed"),
+        (
+            '[server]\nstall_timeout = "500ms"',
+            'c.toml:2: [server.stall_timeout]: expected "1s" or more, or "0s" for ever',
+        ),
         (
             '[server]\nlisten = [\n"127.0.0.1:1",\n":8080"]',
             'c.toml:4: [server.listen.2]: no host (expected "HOST:PORT", "[V6]:PORT", '

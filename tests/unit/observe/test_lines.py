@@ -292,3 +292,38 @@ def test_a_kernel_without_such_a_write_is_asked_once(
 
     assert pipe.read() == b"one\none\n"
     assert asked == [pipe.writer]
+
+
+class Poll:
+    """A reader that reads as much as the test says each time that it is waited for."""
+
+    def __init__(self, pipe: Pipe, times: int) -> None:
+        self._pipe = pipe
+        self._times = times
+        self.got = b""
+
+    def poll(self, timeout: float) -> list[object]:
+        if timeout:
+            if not self._times:
+                return []
+            self._times -= 1
+            self.got += self._pipe.read()
+        return [1]
+
+
+@pytest.mark.parametrize("patience", [100, 1])
+def test_at_the_end_a_reader_that_is_behind_is_waited_for(
+    pipe: Pipe, loop: Loop, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    if not hasattr(os, "RWF_NOWAIT"):
+        pytest.skip("the pipe would be waited for")
+    writer = LineWriter(pipe.writer)
+    for _ in range(2000):
+        writer.write(LINE)
+    reader = Poll(pipe, patience)
+    monkeypatch.setattr(LineWriter, "_poll", reader)
+    writer.finish(5.0)
+    got = reader.got + pipe.read()
+
+    assert (got == LINE * 2000) is (patience == 100)
+    assert got.endswith(LINE)

@@ -26,12 +26,17 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.flushed = 0
+        self.finished = False
 
     def write(self, line: bytes) -> None:
         self.lines.append(line)
 
     def flush(self) -> None:
         self.flushed = len(self.lines)
+
+    def finish(self, seconds: float) -> None:
+        assert seconds > 0
+        self.finished = True
 
     @property
     def last(self) -> dict[str, Any]:
@@ -362,3 +367,10 @@ def test_the_processs_log_is_text_on_a_terminal(
         assert writer.last["message"] == "watch out"
         assert (writer.last["pod"], writer.last["namespace"]) == ("p", "ns")
         assert "node" not in writer.last
+
+
+def test_the_last_lines_are_waited_for() -> None:
+    writer = Writer()
+    Log(writer).finish()
+
+    assert writer.finished

@@ -27,7 +27,7 @@ from proxy import __version__
 from proxy.assembly import Assembly, assemble
 from proxy.config.address import ListenAddress
 from proxy.config.changes import Change, changes
-from proxy.config.load import Loaded
+from proxy.config.load import Loaded, check_successor
 from proxy.errors import ConfigError
 from proxy.exchange import Exchange
 from proxy.explain import Explanation
@@ -231,6 +231,7 @@ class App:
     def _assemble(self, before: Generation) -> tuple[Assembly, list[Change]]:
         """Load and build, all that takes long: in a thread, beside the loop."""
         loaded = self._load_anew()
+        check_successor(before.loaded, loaded)
         changed = changes(before.loaded.settings, loaded.settings)
         return assemble(loaded, before.assembly), changed
 

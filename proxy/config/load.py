@@ -86,6 +86,17 @@ def load(path: str | None, *, environ: Mapping[str, str], overrides: Overrides) 
     )
 
 
+def check_successor(before: Loaded, after: Loaded) -> None:
+    """Raise ConfigError where `after` can hardly be meant to take the place of `before`.
+
+    An empty configuration is one, with a provider by default; but a file that is being written is
+    empty for a moment, and a pipe can be read only once.
+    """
+    if after.default is not None and before.default is None:
+        what = "names neither a provider nor a route, and the one at work does"
+        raise ConfigError([f"{after.origin}: {what} (to mean that, start anew)"])
+
+
 def _take_sockets(source: Source, environ: Mapping[str, str]) -> None:
     """Listen on what a service manager opened, unless the files say which of it is for what.
 

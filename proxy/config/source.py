@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import re
+import select
 import stat
 import tomllib
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from proxy.config.lines import KeyPath, earlier, scan
 from proxy.errors import ConfigError
+from proxy.units import clock
 
 _POSITION = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _DECLARED = re.compile(r"Cannot declare (\(.*\)) twice")
@@ -22,6 +24,7 @@ _INTEGERS = range(-(1 << 63), 1 << 63)
 _DEPTH = 32
 _SIZE = 16 << 20
 """Bytes of a file: no configuration is as long, but many things that are none never end."""
+_PIPE_SECONDS = 10.0
 _ATTEMPTS = 5
 """Readings of a file that changes meanwhile."""
 
@@ -225,12 +228,13 @@ def parse(text: str, name: str) -> Source:
 
 def _read(file: str) -> bytes:
     with open(file, "rb", opener=_without_waiting) as stream:
+        mode = os.fstat(stream.fileno()).st_mode
+        if stat.S_ISREG(mode):
+            return _whole(stream)
         # A shell's <(…) is one that somebody writes to; any other might be waited for for ever.
-        is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-        if is_pipe and not file.startswith(("/dev/", "/proc/")):
+        if stat.S_ISFIFO(mode) and not file.startswith(("/dev/", "/proc/")):
             raise ValueError("it is a pipe")
-        os.set_blocking(stream.fileno(), True)
-        return _whole(stream)
+        return _piped(stream.fileno())
 
 
 def _without_waiting(file: str, flags: int) -> int:
@@ -249,11 +253,26 @@ def _whole(stream: BinaryIO) -> bytes:
         after = os.fstat(stream.fileno())
         if len(data) > _SIZE:
             raise ValueError(f"it is larger than {_SIZE >> 20} MiB")
-        same = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
-        if same or not stat.S_ISREG(after.st_mode):
+        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
             return data
         stream.seek(0)
     raise ValueError("it changes while it is read")
+
+
+def _piped(descriptor: int) -> bytes:
+    """All that comes through what is no file, such as a shell's ``<(command)``."""
+    data = b""
+    ends = clock() + _PIPE_SECONDS
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while poll.poll(max(ends - clock(), 0.0) * 1000):
+        piece = os.read(descriptor, _SIZE)
+        data += piece
+        if not piece:
+            return data
+        if len(data) > _SIZE:
+            raise ValueError(f"it is larger than {_SIZE >> 20} MiB")
+    raise ValueError(f"it is no file, and did not end within {_PIPE_SECONDS:g} s")
 
 
 def _is_tables(value: object) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from proxy.config.load import Loaded, Overrides, load
+from proxy.config.load import Loaded, Overrides, check_successor, load
 from proxy.config.provider import MockConfig, ProviderConfig
 from proxy.config.sections import RouteConfig, TargetConfig
 from proxy.errors import ConfigError
@@ -292,3 +292,23 @@ def test_a_loaded_configuration_neither_prints_nor_encodes_a_secret(folder: Path
         with pytest.raises(TypeError) as raised:
             encode(configuration)
         assert "canary" not in str(raised.value)
+
+
+def test_an_empty_configuration_takes_the_place_of_none_but_another_empty_one(
+    folder: Path,
+) -> None:
+    empty = loaded()
+    (folder / "config.toml").write_text(MOCK)
+    full = loaded()
+    (folder / "config.toml").write_text("# half written")
+    half = loaded()
+
+    check_successor(empty, full)
+    check_successor(full, full)
+    check_successor(empty, half)
+    with pytest.raises(ConfigError) as raised:
+        check_successor(full, half)
+    assert raised.value.problems == [
+        "config.toml: names neither a provider nor a route, and the one at work does "
+        "(to mean that, start anew)"
+    ]

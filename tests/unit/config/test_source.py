@@ -317,3 +317,27 @@ def test_what_files_hold_is_remembered_and_compared(tmp_path: Path) -> None:
         {str(file): b""},
         {(str(tmp_path), "*.toml"): ["b.toml"]},
     )
+
+
+def test_what_is_no_file_is_read_to_its_end(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    try:
+        os.write(write_end, b"[server]\n" * 3000)
+        os.close(write_end)
+        with pytest.raises(ConfigError, match=r"fd/[0-9]+:2: "):
+            read(f"/dev/fd/{read_end}")
+    finally:
+        os.close(read_end)
+
+
+def test_what_is_no_file_and_has_no_end_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proxy.config.source._PIPE_SECONDS", 0.0)
+    read_end, write_end = os.pipe()
+    try:
+        with pytest.raises(ConfigError, match="it is no file, and did not end within 0 s"):
+            read(f"/dev/fd/{read_end}")
+    finally:
+        os.close(read_end)
+        os.close(write_end)

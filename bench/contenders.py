@@ -145,6 +145,7 @@ admin_listen = "127.0.0.1:0"
 type = "openai"
 url = "{upstream}/v1"
 token = "env:BENCH_TOKEN"
+{tls}
 
 [[route]]
 name = "chat"
@@ -204,8 +205,8 @@ BUILT_IN = (
         ["{venv}/llm-proxy", "serve", "-c", "{folder}/config.toml"],
         version=["{venv}/llm-proxy", "version", "--verbose"],
         files={"config.toml": OURS},
-        env={"BENCH_TOKEN": "sk-bench-upstream", "SSL_CERT_FILE": "{tls}"},
-        tls="{ca}",
+        env={"BENCH_TOKEN": "sk-bench-upstream"},
+        tls='tls = { ca = "{ca}" }',
     ),
     Contender(
         "translating",

@@ -6,6 +6,7 @@ the reason nor the file. `ValueError` says what is wrong with a file in words th
 
 import binascii
 import contextlib
+import functools
 import os
 import re
 import ssl
@@ -22,6 +23,9 @@ _KEY = re.compile(
     r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----.*?-----END (?:[A-Z]+ )?PRIVATE KEY-----", re.S
 )
 _ENCRYPTED = re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.M)
+
+ALPN = ["http/1.1"]
+"""The protocols that are spoken inside TLS."""
 
 _NOT_ITS_KEY = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
 
@@ -93,6 +97,31 @@ class ServerContext(ssl.SSLContext):
 
 class ForeignKey(ValueError):
     """It is the key that is wrong."""
+
+
+def trust_system(context: ssl.SSLContext) -> None:
+    """Trust the authorities that this system trusts.
+
+    Not those of SSL_CERT_FILE and SSL_CERT_DIR, which `load_default_certs` would read: whom a
+    proxy trusts with its credentials is for its configuration to say.
+    """
+    paths = ssl.get_default_verify_paths()
+    file, folder = paths.openssl_cafile, paths.openssl_capath
+    if os.path.isfile(file) or os.path.isdir(folder):
+        context.load_verify_locations(
+            cafile=file if os.path.isfile(file) else None,
+            capath=folder if os.path.isdir(folder) else None,
+        )
+
+
+@functools.cache
+def system_context() -> ssl.SSLContext:
+    """The context of connections whose section says nothing of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(ALPN)
+    trust_system(context)
+    return context
 
 
 def trust(context: ssl.SSLContext, authorities: bytes) -> None:

@@ -161,7 +161,10 @@ class Listening:
             if there is None:
                 await admin.listen(plan.admin.sock)
         for listener, gone in servers.items():
-            spawn(self._retire(listener, gone), f"close {listener.url}")
+            gone.stop_listening()
+            listener.close()
+            self._leaving.add(gone)
+            spawn(self._retire(gone), f"close {listener.url}")
         for listener, old in admins.items():
             spawn(_close(listener, old), f"close {listener.url}")
 
@@ -213,11 +216,8 @@ class Listening:
             await _close(listener, admin)
         self._servers, self._admins = {}, {}
 
-    async def _retire(self, listener: Listener, server: Server) -> None:
-        """Close a socket, and the connections that came by it as soon as nothing runs on them."""
-        self._leaving.add(server)
-        server.stop_listening()
-        listener.close()
+    async def _retire(self, server: Server) -> None:
+        """Wait for the connections to end that came by a socket which is closed."""
         await server.emptied()
         self._leaving.discard(server)
         await server.close(0.0)

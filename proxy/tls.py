@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 from msgspec import Meta
 
 from proxy.authority import is_host, is_ipv6
-from proxy.certificates import ForeignKey, ServerContext, identify, trust
+from proxy.certificates import ALPN, ForeignKey, ServerContext, identify, trust, trust_system
 from proxy.component import Component
 from proxy.errors import BadCredentials, ConfigError
 from proxy.exchange import Security
@@ -34,7 +34,6 @@ _MAX_BYTES = 4 << 20
 """Of a file: all authorities that a system trusts take a quarter of a megabyte."""
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_ALPN = ["http/1.1"]
 
 _log = logging.getLogger("proxy")
 
@@ -248,7 +247,7 @@ class ListenerTls(Tls, kw_only=True):
         context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[self.min_version]
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols(_ALPN)
+        context.set_alpn_protocols(ALPN)
         if self.client_ca is not None:
             with _blaming("client_ca", self.client_ca):
                 trust(context, material.authorities)
@@ -336,12 +335,12 @@ class UpstreamTls(Tls, kw_only=True):
     def _make(self, material: Material) -> ssl.SSLContext | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = _VERSIONS[self.min_version]
-        context.set_alpn_protocols(_ALPN)
+        context.set_alpn_protocols(ALPN)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self.ca is None:
-            context.load_default_certs()
+            trust_system(context)
         else:
             with _blaming("ca", self.ca):
                 trust(context, material.authorities)

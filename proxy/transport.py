@@ -36,9 +36,9 @@ from prometheus_async import aio
 from prometheus_async.types import Observer
 from yarl import URL
 
-from proxy.certificates import reason, refuses
+from proxy.certificates import reason, refuses, system_context
 from proxy.errors import BadCredentials, ConnectFailed, ProviderBroke
-from proxy.exchange import Exchange, FinalRequest, Origin, Security, Timeouts
+from proxy.exchange import Exchange, FinalRequest, Origin, Timeouts
 from proxy.headers import line
 from proxy.outbox import Outbox
 from proxy.sockets import bound_tls
@@ -119,6 +119,7 @@ class Transport:
         kept = self._idle.get(connection.origin)
         if kept is None:
             kept = self._idle[connection.origin] = deque()
+            self.sweep.add(self)
         now = connection.idle_since = clock()
         if now >= connection.worn_at:
             connection.drop()
@@ -126,6 +127,21 @@ class Transport:
         if kept and (len(kept) >= IDLE_PER_ORIGIN or kept[0].idle_since < now - IDLE_SECONDS):
             kept.popleft().drop()
         kept.append(connection)
+
+    def check(self, now: float) -> None:
+        """Close what has been idle for too long, and know no more of where nothing is left.
+
+        A reload may have replaced who goes there, and a TLS context weighs megabytes.
+        """
+        oldest = now - IDLE_SECONDS
+        for origin, kept in list(self._idle.items()):
+            while kept and kept[0].idle_since < oldest:
+                kept.popleft().drop()
+            if not kept:
+                del self._idle[origin]
+                self._dials.pop(origin, None)
+        if not self._idle:
+            self.sweep.discard(self)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """A kept connection is no longer good."""
@@ -188,7 +204,7 @@ class Transport:
         if dial is None or (tls is not None and dial.ssl is not tls.context):
             url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
             loop = asyncio.get_running_loop()
-            secured = _secured(tls)
+            secured = _secured(origin)
             if origin.via is None:
                 dial = self._dials[origin] = ClientRequest("GET", url, loop=loop, **secured)
             else:
@@ -202,9 +218,12 @@ class Transport:
         return transport, early
 
 
-def _secured(tls: Security | None) -> dict[str, Any]:
+def _secured(origin: Origin) -> dict[str, Any]:
+    tls = origin.tls
     if tls is None:
-        return {"ssl": True}
+        # The system's authorities are loaded where somebody may have to be verified.
+        plain = origin.scheme == "http" and origin.via is None
+        return {"ssl": True if plain else system_context()}
     assert tls.context is not None  # what makes it was opened
     return {"ssl": tls.context, "server_hostname": tls.server_name}
 

@@ -1,7 +1,9 @@
 """``llm-proxy serve``: run the proxy until it is told to stop."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -39,6 +41,7 @@ def run(args: Namespace) -> int:
     SIGHUP loads the configuration anew.
     """
     configuration = loaded(args)
+    _take_descriptors()
     server = configuration.settings.server
     workers = server.workers or cores()
     before = None
@@ -63,6 +66,16 @@ def run(args: Namespace) -> int:
     finally:
         if before is not None:
             before.close()
+
+
+def _take_descriptors() -> None:
+    """Have as many files open as the system allows: each stream is two.
+
+    The usual limit of 1,024 is there for programs that use select(2).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(

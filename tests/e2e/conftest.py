@@ -230,7 +230,8 @@ async def check_leftovers(scene: Scene, before: set[asyncio.Task[Any]]) -> None:
         return [name for name in names if not name.startswith("upstream connection ")]
 
     def watched() -> list[object]:
-        return [one for one in app._sweep._watched if not is_idle(one)]
+        idle = (one for one in app._sweep._watched if is_idle(one))
+        return [*(app._sweep._watched - {app._transport, *idle})]
 
     def left() -> dict[str, object]:
         return {

@@ -30,6 +30,7 @@ from tests.e2e.conftest import (
     raw,
     read_answer,
     read_error,
+    until,
 )
 
 SMUGGLED = b"GET /v1/files/smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -217,3 +218,23 @@ async def test_a_response_without_a_body_passes_through(scene: Scenes, status: i
             assert head.status == status
             assert not {b"transfer-encoding", b"content-length"} & {n for n, _ in head.headers}
             assert await client.read_body() == b""
+
+
+async def test_what_is_idle_for_too_long_is_closed_and_leaves_nothing(
+    scene: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(answer()) as s:
+        transport = s.url.app._transport
+        assert (await s.chat()).status == 200
+        assert (await s.chat()).status == 200
+        assert (s.upstream.connections, s.upstream.open_connections) == (1, 1)
+        assert len(transport._idle) == len(transport._dials) == 1
+        monkeypatch.setattr("proxy.transport.IDLE_SECONDS", 0.0)
+        await until(lambda: not s.upstream.open_connections)
+        assert s.upstream.open_connections == 0
+        assert (transport._idle, transport._dials) == ({}, {})
+        await until(lambda: not s.url.app._sweep._watched)
+        assert not s.url.app._sweep._watched  # an idle process stays asleep
+        monkeypatch.undo()
+        assert (await s.chat()).status == 200
+        assert s.upstream.connections == 2

@@ -211,7 +211,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """A server's certificate, and a proxy that trusts who made it."""
     made = certificates.make(tmp_path)
     trusting = ssl.create_default_context(cafile=str(made.ca))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    monkeypatch.setattr("proxy.transport.system_context", lambda: trusting)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(made.certificate, made.key)
     return server

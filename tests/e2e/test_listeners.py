@@ -56,22 +56,29 @@ async def test_a_unix_socket_has_the_mode_and_the_owner_that_it_is_given(tmp_pat
 
 
 async def test_what_cannot_be_listened_on_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("precious")
-    for listen, said in (
-        (f'{{ address = "unix:{tmp_path}/s", owner = "no-such-user" }}', "there is no user"),
-        (f'"unix:{tmp_path}/no/s"', "No such file or directory"),
-        (f'"unix:{tmp_path}/file"', "Address already in use"),
-        ('"fd:99"', "descriptor 99 is no open socket"),
-        (f'"unix:/{"x" * 120}"', "at most 107 bytes"),
-    ):
-        (tmp_path / "c.toml").write_text(f"[server]\nlisten = {listen}\n")
-        status, out, err = await run(tmp_path, "serve", "-c", "c.toml", "--admin", "none")
+    async def check(at: int, listen: str, said: str) -> None:
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        (folder / "file").write_text("precious")
+        (folder / "c.toml").write_text(
+            f"[server]\nlisten = {listen.replace('HERE', str(folder))}\n"
+        )
+        status, out, err = await run(folder, "serve", "-c", "c.toml", "--admin", "none")
         assert (status, out) == (2, "")
         assert err.startswith("llm-proxy: c.toml:2: [server.listen]: ")
         assert said in err
         assert err.count("\n") == 1
-    assert (tmp_path / "file").read_text() == "precious"
-    assert sorted(os.listdir(tmp_path)) == ["c.toml", "file"]
+        assert (folder / "file").read_text() == "precious"
+        assert sorted(os.listdir(folder)) == ["c.toml", "file"]
+
+    wrong = (
+        ('{ address = "unix:HERE/s", owner = "no-such-user" }', "there is no user"),
+        ('"unix:HERE/no/s"', "No such file or directory"),
+        ('"unix:HERE/file"', "Address already in use"),
+        ('"fd:99"', "descriptor 99 is no open socket"),
+        (f'"unix:/{"x" * 120}"', "at most 107 bytes"),
+    )
+    await asyncio.gather(*(check(at, *each) for at, each in enumerate(wrong)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import warnings
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,27 @@ async def test_a_certificate_is_shown(authority: Authority, tmp_path: Path) -> N
             assert got.status == 502
             assert got.fields["x-llm-proxy-error"] in ("provider.connect", "provider.broke")
     assert names == ["proxy-1"]
+
+
+async def test_a_certificate_whose_time_is_over_is_refused(authority: Authority) -> None:
+    old = authority.issue(days=-1)
+    async with Upstream(answer(), tls=authority.server(old)) as upstream:
+        config = f'{ONE.format(url=upstream.url)}tls = {{ ca = "{authority.file}" }}'
+        async with serve(config) as url:
+            await refused(url, "certificate has expired")
+    assert upstream.requests == []
+
+
+async def test_versions_that_are_broken_are_not_spoken(authority: Authority) -> None:
+    context = authority.server()
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with Upstream(answer(), tls=context) as upstream:
+        config = f'{ONE.format(url=upstream.url)}tls = {{ ca = "{authority.file}" }}'
+        async with serve(config) as url:
+            await refused(url)
+    assert upstream.requests == []
 
 
 async def test_an_old_version_is_not_spoken(authority: Authority) -> None:

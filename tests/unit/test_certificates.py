@@ -17,7 +17,9 @@ from proxy.certificates import (
     private_key,
     reason,
     refuses,
+    system_context,
     trust,
+    trust_system,
     validity,
 )
 from tests.authority import Authority, Pair
@@ -234,3 +236,34 @@ def handshake(context: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
             except ssl.SSLWantReadError:
                 pass
     return sides[0]
+
+
+def test_the_systems_authorities_are_trusted_and_none_of_the_environments(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(authority.file.parent))
+    usual = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    usual.load_default_certs()
+    [theirs] = usual.get_ca_certs()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust_system(context)
+    assert theirs not in context.get_ca_certs()
+
+    paths = ssl.get_default_verify_paths()
+    monkeypatch.setattr(
+        "proxy.certificates.ssl.get_default_verify_paths",
+        lambda: paths._replace(openssl_cafile=str(authority.file), openssl_capath="/nowhere"),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust_system(context)
+    assert context.get_ca_certs() == [theirs]
+
+
+def test_who_is_not_told_otherwise_verifies_whom_it_talks_to() -> None:
+    context = system_context()
+
+    assert context is system_context()
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2

@@ -116,8 +116,7 @@ class ResponsesEncoder:
         if isinstance(event, Begin):
             self._begin(event)
         elif isinstance(event, Thinking):
-            reasoning = self._reasoning or self._open_reasoning()
-            reasoning.add(event.text, summary=event.summary or self._summaries)
+            self._think(event)
         elif isinstance(event, Signature):
             self._sign(event)
         elif isinstance(event, Refusal):
@@ -195,6 +194,12 @@ class ResponsesEncoder:
             self._flush()
         else:
             self._flush(r.tokens(event.tokens))
+
+    def _think(self, event: Thinking) -> None:
+        summary = event.summary or self._summaries
+        if self._reasoning is not None and not self._reasoning.takes(summary=summary):
+            self._close_reasoning()
+        (self._reasoning or self._open_reasoning()).add(event.text, summary=summary)
 
     def _sign(self, event: Signature) -> None:
         # A block that nobody may read is one of its own.

@@ -132,6 +132,10 @@ class ReasoningItem(OpenItem):
         self._summary: bool | None = None
         self.added({"id": self.id, "type": "reasoning", "summary": []})
 
+    def takes(self, *, summary: bool) -> bool:
+        """Whether more of that kind is of this item: it has one part of each."""
+        return self._summary is summary or not (self._summaries if summary else self._content)
+
     def add(self, text: str, *, summary: bool) -> None:
         """Some of it."""
         if self._summary is not summary:

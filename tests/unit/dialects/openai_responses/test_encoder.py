@@ -172,6 +172,15 @@ def test_reasoning_is_what_it_is_or_the_summary_that_was_asked_for() -> None:
     assert "content" not in item
 
 
+def test_reasoning_has_one_part_of_each_kind() -> None:
+    words, summary = Thinking("hm"), Thinking("so", summary=True)
+    *_, last = encode(words, summary, summary, words, End())
+    first, second = last["response"]["output"]
+
+    assert (len(first["content"]), first["summary"][0]["text"]) == (1, "soso")
+    assert (len(second["content"]), second["summary"]) == (1, [])
+
+
 def test_signatures() -> None:
     *_, last = encode(
         *(Thinking("a"), Signature("s", "gemini"), Thinking("b")),

@@ -54,6 +54,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What of a dialect's path the URL stands for."""
     auth: str | None = None
     """The header that carries its token, with ``{token}`` where that goes; None: it takes none."""
+    auth_said: bool = False
+    """That is what a section says, so every token goes there, whatever it says itself."""
     token_env: tuple[str, ...] = ()
     """Environment variables that may hold its token, where its section names none."""
     needs_token: bool = False
@@ -134,6 +136,7 @@ def customised(
         dialects=preset.dialects if dialects is None else dialects,
         variables=values,
         auth=preset.auth if auth is None else auth,
+        auth_said=auth is not None,
         headers={
             name: filled("headers", text) for name, text in (preset.headers | dict(headers)).items()
         },

@@ -68,6 +68,7 @@ class Provider:
 
     __slots__ = (
         "_auth",
+        "_auth_said",
         "_direct",
         "_forwarding",
         "_headers",
@@ -119,6 +120,7 @@ class Provider:
         ]
         self._root = preset.root
         self._auth = preset.auth or ""
+        self._auth_said = preset.auth_said
         self._last = ("", "", b"")
         self._headers = tuple(
             (key.lower(), f"{key.lower()}: {value}\r\n".encode("latin-1"))
@@ -235,7 +237,7 @@ class Provider:
     def _auth_line(self, token: Token | None, request: RawRequest) -> bytes:
         if token is None or token.signs:
             return b""
-        auth = self._auth if token.auth is None else token.auth
+        auth = self._auth if token.auth is None or self._auth_said else token.auth
         if not auth:
             return b""
         credential = token.credential(request)

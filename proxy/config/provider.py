@@ -105,7 +105,8 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
     auth: Annotated[
         str | None,
         Meta(
-            description="The header that carries its token, if not the one of its preset.",
+            description="The header that carries its token, if not the one of its preset, or "
+            "Authorization for the tokens that go there.",
             examples=["x-api-key: {token}"],
         ),
     ] = None

@@ -345,12 +345,11 @@ async def test_a_managed_identity_has_a_token(no_azure: pytest.MonkeyPatch, kind
         else:
             no_azure.setenv("IDENTITY_ENDPOINT", f"{service.url}/token")
             no_azure.setenv("IDENTITY_HEADER", "canary-header")
-        more = 'auth = \'api-key: {token}\'\ntoken = { type = "azure", client_id = "me" }'
+        more = 'token = { type = "azure", client_id = "me" }'
         async with serve(CONFIG.format(url=upstream.url, more=more)) as url:
             assert (await ask(url)).status == 200
             assert "canary" not in str(url.lines) + repr(vars(url.app))
         assert upstream.requests[0].header("authorization") == f"Bearer canary-{kind[:3]}"
-        assert upstream.requests[0].header("api-key") is None
         [asked] = service.requests
         assert "resource=https" in asked.target
         assert "client_id=me" in asked.target

@@ -373,7 +373,7 @@ async def test_a_client_that_waits_in_vain_says_for_what() -> None:
                 await client.read_some()
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "http://127.0.0.1", "127.0.0.1:80"])
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1:1", "http://127.0.0.1", "127.0.0.1:80"])
 async def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is not http://HOST:PORT or unix:/path"):
         await exchange(url, b"")

@@ -128,6 +128,14 @@ def test_a_token_may_say_itself_where_it_goes() -> None:
         assert b"x-api-key" not in head
 
 
+def test_what_a_section_says_of_that_wins() -> None:
+    who = provider(auth="x-mine: {token}", auth_said=True)
+    head = who.final(Request(), ADDRESS, Bearer(), NO_TIMEOUTS, b"", PATH).head
+
+    assert b"\r\nx-mine: sk-1\r\n" in head
+    assert b"authorization" not in head
+
+
 def test_each_token_has_its_own_line() -> None:
     who, tokens = provider(), [key("sk-1"), key("sk-2"), key("sk-1")]
     heads = [who.final(Request(), ADDRESS, t, NO_TIMEOUTS, b"", PATH).head for t in tokens * 2]

@@ -25,6 +25,7 @@ def test_a_section_wins_over_its_preset() -> None:
     assert made.dialects == ("openai_chat",)
     assert made.headers == {"x-title": "t"}
     assert made.auth == "x-api-key: {token}"
+    assert made.auth_said
     assert made.endpoints["openai_chat"].path == "/chat"
     assert not made.stream_usage
     assert made.quirks.default_max_tokens == 7

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.framing import FramingError
-from proxy.framing.aws_eventstream import EventStreamDecoder, Message, encode_message
+from proxy.framing.aws_eventstream import MAX_PAYLOAD, EventStreamDecoder, Message, encode_message
 from proxy.testing import cuts
 
 HEADERS = {":event-type": "contentBlockDelta", ":message-type": "event"}
@@ -52,6 +52,21 @@ def test_half_a_message_is_pending() -> None:
     assert decoder.feed(ONE[20:]) == [Message(HEADERS, b'{"a":1}')]
 
 
+def test_a_long_message_is_not_looked_at_again_for_each_piece_of_it() -> None:
+    long = encode_message(HEADERS, bytes(MAX_PAYLOAD))
+    decoder = EventStreamDecoder()
+    read = [decoder.feed(long[at : at + 4096]) for at in range(0, len(long), 4096)]
+
+    assert [len(messages) for messages in read] == [0] * (len(read) - 1) + [1]
+    assert decoder.pending == 0
+
+
+def test_long_headers_are_read_like_others() -> None:
+    headers = {"a": "x" * 40_000, "b": "y" * 50_000}
+
+    assert EventStreamDecoder().feed(encode_message(headers, b"z")) == [Message(headers, b"z")]
+
+
 def framed(headers: bytes, payload: bytes = b"") -> bytes:
     prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
     message = prelude + struct.pack("!I", zlib.crc32(prelude)) + headers + payload
@@ -84,8 +99,15 @@ def test_headers_of_other_types_are_passed_over() -> None:
     ],
 )
 def test_what_is_broken_is_refused(data: bytes, problem: str) -> None:
+    with pytest.raises(FramingError, match=problem) as raised:
+        EventStreamDecoder().feed(ONE + ONE + data)
+    assert raised.value.decoded == ONE + ONE
+
+    pieces = [ONE + data[:5], *(data[at : at + 1] for at in range(5, len(data)))]
+    decoder = EventStreamDecoder()
+    assert len(decoder.feed(pieces.pop(0))) == 1
     with pytest.raises(FramingError, match=problem):
-        EventStreamDecoder().feed(data)
+        [decoder.feed(piece) for piece in pieces]
 
 
 @pytest.mark.parametrize(("total", "headers"), [(1 << 31, 0), (1 << 20, 1 << 19), (10, 0), (20, 9)])

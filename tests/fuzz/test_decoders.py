@@ -15,9 +15,9 @@ import pytest
 from proxy.chat import Chat, Embedding, Omissions, Rendering
 from proxy.config.source import parse
 from proxy.dialect import Dialect
+from proxy.dialects._bedrock.frames import event_frame as message
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.bedrock_converse import BedrockConverse
-from proxy.dialects.bedrock_converse.stream import message
 from proxy.dialects.bedrock_embeddings import BedrockEmbeddings
 from proxy.dialects.cohere_embeddings import CohereEmbeddings
 from proxy.dialects.gemini import GeminiGenerate

@@ -13,18 +13,13 @@ _DELTA = (
     b"event: content_block_delta\n"
     b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
 )
-_PIECES = {
+PIECES = {
     "text": (b"text_delta", b"text"),
     "thinking": (b"thinking_delta", b"thinking"),
     "call": (b"input_json_delta", b"partial_json"),
 }
 _DELTA_END = b"}}\n\n"
 _encode = msgspec.json.Encoder().encode
-
-
-def frame(kind: str, data: bytes) -> bytes:
-    """A server-sent event."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 
 class StreamEncoder(Sequencer):
@@ -76,8 +71,11 @@ class StreamEncoder(Sequencer):
         self._write(self._tail | {"type": "message_delta", "delta": delta, "usage": usage})
         self._write({"type": "message_stop"})
 
+    def _frame(self, kind: str, data: bytes) -> bytes:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
     def _write(self, data: Block) -> None:
-        self._out.append(frame(data["type"], encode(data)))
+        self._out.append(self._frame(data["type"], encode(data)))
 
     def _open(self, block: Block) -> None:
         if not self._started:
@@ -85,7 +83,7 @@ class StreamEncoder(Sequencer):
         self._index += 1
         self._write({"type": "content_block_start", "index": self._index, "content_block": block})
         if self._kind != "native":
-            self._prefix = _DELTA % (self._index, *_PIECES[self._kind])
+            self._prefix = _DELTA % (self._index, *PIECES[self._kind])
 
     def _piece(self, text: str) -> None:
         self._out += (self._prefix, _encode(text), _DELTA_END)
@@ -99,4 +97,4 @@ class StreamEncoder(Sequencer):
     def _stray(self, data: bytes, kind: str) -> None:
         if not self._started:
             self._start()
-        self._out.append(frame(kind, data))
+        self._out.append(self._frame(kind, data))

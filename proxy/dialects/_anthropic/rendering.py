@@ -1,6 +1,5 @@
 """A chat rendered as a request to Anthropic's."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -8,15 +7,9 @@ import msgspec
 from proxy.chat import Chat, Raw, Rendering, Tool, omit_foreign
 from proxy.dialects._anthropic.conversation import Conversation, mark_cache, plainest
 from proxy.dialects._anthropic.wire import ASKED_TIER_WORDS, ORIGIN, fields
-from proxy.effort import BUDGETS, budget_of, effort_of
+from proxy.dialects._claude import Thought, sampling, think, whole
 
 Body = dict[str, Any]
-
-_counts_thinking = re.compile(
-    # Models up to 4.5 are told how many tokens to think, later ones how hard.
-    r"claude-(?:2|3|instant|(?:opus|sonnet|haiku)-4(?:[-.@](?:[015]|\d{8})(?!\d)|$))"
-).search
-_LEAST_BUDGET = 1024
 
 
 def render_chat(chat: Chat, rendering: Rendering) -> Body:
@@ -24,12 +17,9 @@ def render_chat(chat: Chat, rendering: Rendering) -> Body:
 
     What is refused, left out or changed, where the chat came in another dialect:
 
-    - `temperature` above 1 is left out, never lowered; it goes with no thinking, and `top_p` does
-      not go with it.
-    - `stop` sequences of nothing but white space are left out.
-    - An effort becomes `output_config.effort` and adaptive thinking, or a budget where the model
-      counts (:data:`proxy.effort.BUDGETS`); neither goes with a forced tool.
-    - "Any JSON" is refused: there is only JSON of a schema.
+    - what :mod:`proxy.dialects._claude` says of sampling and of thinking;
+    - `stop` sequences of nothing but white space are left out;
+    - "any JSON" is refused: there is only JSON of a schema.
     """
     omissions = rendering.omissions
     body = render_question(chat, rendering)
@@ -39,11 +29,13 @@ def render_chat(chat: Chat, rendering: Rendering) -> Body:
     for name in ("presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"):
         omissions.hint(name, getattr(chat, name) or None)
     omissions.hint("n", chat.n if chat.n != 1 else None)
-    thinks = body.get("thinking", {"type": "disabled"})
-    budget = thinks.get("budget_tokens", 0) if isinstance(thinks, dict) else 0
+    thinking = body.get("thinking")
+    thought = Thought(thinking if isinstance(thinking, dict) else None)
     most = chat.max_tokens
-    body["max_tokens"] = rendering.quirks.default_max_tokens + budget if most is None else most
-    _sampling(chat, rendering, body, thinks=thinks)
+    body["max_tokens"] = (
+        rendering.quirks.default_max_tokens + thought.budget if most is None else most
+    )
+    _sampling(chat, rendering, body, thinks=thought.thinks)
     _stops(chat, rendering, body)
     if chat.user is not None:
         _hint(rendering, body, "user", "metadata", {"user_id": chat.user})
@@ -85,8 +77,12 @@ def render_question(chat: Chat, rendering: Rendering) -> Body:
     if own:
         _own_reasoning(chat, body)
         _own_extra(chat, body)
-    elif chat.reasoning is not None:
-        _reasoning(chat, rendering, body, thinks=conversation.thinks)
+    else:
+        thought = think(chat, rendering, resumes=not conversation.thinks)
+        if thought.effort is not None:
+            body.setdefault("output_config", {})["effort"] = thought.effort
+        if thought.thinking is not None:
+            body["thinking"] = thought.thinking
     return body
 
 
@@ -97,25 +93,12 @@ def _hint(rendering: Rendering, body: Body, name: str, field: str, value: object
         body[field] = value
 
 
-def _sampling(chat: Chat, rendering: Rendering, body: Body, *, thinks: Any) -> None:
-    temperature, top_p, top_k = chat.temperature, chat.top_p, chat.top_k
-    if top_k is not None and top_k == int(top_k):
-        top_k = int(top_k)
+def _sampling(chat: Chat, rendering: Rendering, body: Body, *, thinks: bool) -> None:
+    values = chat.temperature, chat.top_p, chat.top_k
     if chat.origin != ORIGIN:
-        omit = rendering.omissions.hint
-        thinking = thinks["type"] != "disabled"
-        if temperature is not None and (temperature > 1 or (thinking and temperature != 1)):
-            omit("temperature")
-            temperature = None
-        if top_p is not None and (temperature is not None or (thinking and top_p < 0.95)):
-            omit("top_p")
-            top_p = None
-        if top_k is not None and thinking:
-            omit("top_k")
-            top_k = None
-    _hint(rendering, body, "temperature", "temperature", temperature)
-    _hint(rendering, body, "top_p", "top_p", top_p)
-    _hint(rendering, body, "top_k", "top_k", top_k)
+        values = sampling(chat, rendering, thinks=thinks)
+    for name, value in zip(("temperature", "top_p", "top_k"), values, strict=True):
+        _hint(rendering, body, name, name, whole(value) if name == "top_k" else value)
 
 
 def _stops(chat: Chat, rendering: Rendering, body: Body) -> None:
@@ -183,7 +166,8 @@ def _own_reasoning(chat: Chat, body: Body) -> None:
         body["thinking"] = {"type": "adaptive"}
         if reasoning.budget > 0:
             body["thinking"] = {"type": "enabled", "budget_tokens": reasoning.budget}
-        _show(body, reasoning.show)
+        if reasoning.show is not None:
+            body["thinking"]["display"] = "summarized" if reasoning.show else "omitted"
 
 
 def _own_extra(chat: Chat, body: Body) -> None:
@@ -192,47 +176,3 @@ def _own_extra(chat: Chat, body: Body) -> None:
             body[name] = fields(raw) | body.get(name, {})
         else:
             body[name] = raw
-
-
-def _show(body: Body, show: bool | None) -> None:
-    if show is not None:
-        body["thinking"]["display"] = "summarized" if show else "omitted"
-
-
-def _reasoning(chat: Chat, rendering: Rendering, body: Body, *, thinks: bool) -> None:
-    reasoning, quirks = chat.reasoning, rendering.quirks
-    assert reasoning is not None
-    effort = reasoning.effort
-    if effort is None and reasoning.budget is not None:
-        effort = effort_of(reasoning.budget)
-    forced = chat.tool_choice is not None and chat.tool_choice.mode in ("required", "named")
-    if "reasoning" in quirks.refuses or (effort is not None and effort not in BUDGETS):
-        rendering.omissions.hint("reasoning")
-        return
-    if effort == "none":
-        body["thinking"] = {"type": "disabled"}
-        return
-    counts = quirks.counts_thinking
-    if counts is None:
-        counts = _counts_thinking(rendering.model) is not None
-    if not counts:
-        if effort is not None:
-            lowest = "low" if effort == "minimal" else effort
-            body.setdefault("output_config", {})["effort"] = lowest
-        if not forced:
-            body["thinking"] = {"type": "adaptive"}
-            _show(body, reasoning.show)
-        elif effort is None:
-            rendering.omissions.hint("reasoning")
-        return
-    budget = reasoning.budget
-    if budget is None or budget < 0:
-        budget = budget_of(effort or "medium")
-    if chat.max_tokens is not None:
-        # Thinking is part of `max_tokens`, and the answer needs some of them too.
-        budget = min(budget, chat.max_tokens // 2)
-    if forced or not thinks or budget < _LEAST_BUDGET:
-        rendering.omissions.hint("reasoning")
-        return
-    body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    _show(body, reasoning.show)

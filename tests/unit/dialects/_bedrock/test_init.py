@@ -1,9 +1,10 @@
-"""Converse as a dialect: paths, refusals, errors."""
+"""What Bedrock's endpoints share: paths, refusals, errors."""
 
 import pytest
 
 from proxy.dialects.bedrock_converse import BedrockConverse
-from proxy.errors import ProviderBroke, Unsupported
+from proxy.dialects.bedrock_count_tokens import BedrockCountTokens
+from proxy.errors import BadRequest, ProviderBroke, Unsupported
 from proxy.event import Failure
 
 DIALECT = BedrockConverse()
@@ -14,6 +15,7 @@ DIALECT = BedrockConverse()
     [
         ("/model/m/converse", "m", False),
         ("/model/a%2Fb%3A0/converse-stream", "a/b:0", True),
+        ("/model/arn%3Aaws%3Ax%2Fy/converse", "arn:aws:x/y", False),
         ("/model/arn:aws:x/y/converse", "arn:aws:x/y", False),
     ],
 )
@@ -23,27 +25,15 @@ def test_the_path_says_model_and_stream(path: str, model: str, stream: bool) -> 
     assert (request.model, request.stream) == (model, stream)
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "code", "fit"),
-    [
-        (400, b'{"message":"no"}', "provider.refused", True),
-        (400, b'{"message":"Input is too long for requested model."}', "client.too_long", True),
-        (403, b'{"message":"no access"}', "provider.refused", True),
-        (408, b'{"message":"slow"}', "provider.timeout", True),
-        (424, b'{"message":"model"}', "provider.broke", True),
-        (429, b'{"message":"slow down"}', "provider.rate_limited", True),
-        (503, b'{"message":"busy"}', "provider.overloaded", True),
-        (500, b"<html>", "provider.bad_response", False),
-        (403, b"plain words", "provider.refused", False),
-    ],
-)
-def test_a_refusal_means_what_its_status_says(
-    status: int, body: bytes, code: str, fit: bool
-) -> None:
-    error, found = DIALECT.refusal(status, body)
+def test_what_does_not_stream_never_does() -> None:
+    assert not BedrockCountTokens().parse(b"{}", "/model/m/count-tokens").stream
+    assert not DIALECT.parse(b"{}", "/model/m/").stream
 
-    assert (error.code, found) == (code, fit)
-    assert str(error)
+
+def test_a_refusal_and_an_error_are_one_message() -> None:
+    error, fit = DIALECT.refusal(400, DIALECT.error(BadRequest("words")))
+
+    assert (str(error), fit) == ("words", True)
 
 
 def test_an_error_of_ours_is_an_exception_in_the_stream() -> None:

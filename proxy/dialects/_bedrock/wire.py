@@ -7,20 +7,13 @@ from typing import Any
 
 import msgspec
 
-from proxy.errors import (
-    BadResponse,
-    ProviderBroke,
-    ProviderOverloaded,
-    ProviderRateLimited,
-    ProviderRefused,
-    ProxyError,
-)
 from proxy.event import StopReason, Usage
 
 Raw = msgspec.Raw
 Block = dict[str, Any]
 
 ORIGIN = "bedrock_converse"
+NOTHING = Raw(b"null")
 
 STOPS: dict[str, StopReason] = {
     "end_turn": "stop",
@@ -91,28 +84,9 @@ def read_usage(wire: WireUsage) -> Usage:
 def spell_usage(usage: Usage) -> Block:
     """The same, as Converse has it."""
     return {
-        "inputTokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
+        "inputTokens": max(usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens, 0),
         "outputTokens": usage.output_tokens,
         "totalTokens": usage.input_tokens + usage.output_tokens,
         "cacheReadInputTokens": usage.cached_tokens,
         "cacheWriteInputTokens": usage.cache_write_tokens,
     }
-
-
-def exception(kind: str, words: str) -> ProxyError:
-    """What an exception in the midst of a stream means."""
-    words = words[:500]
-    match kind:
-        case "throttlingException":
-            return ProviderRateLimited(words or "the provider's rate limit is reached")
-        case "serviceUnavailableException" | "modelNotReadyException":
-            return ProviderOverloaded(words or "the provider is overloaded")
-        case "validationException":
-            return ProviderRefused(words or "the provider refused the request", status=400)
-        case _:
-            return ProviderBroke(words or f"the provider failed: {kind}")
-
-
-def malformed(word: str) -> ProxyError:
-    """The error for a stop reason that is none."""
-    return BadResponse(f"the model's answer ended in {word}")

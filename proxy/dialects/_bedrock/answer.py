@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from proxy.chat import Chat, seal
-from proxy.dialects.bedrock_converse.wire import (
+from proxy.dialects._bedrock.errors import malformed
+from proxy.dialects._bedrock.wire import (
     MALFORMED,
     ORIGIN,
     STOP_WORDS,
@@ -13,7 +14,6 @@ from proxy.dialects.bedrock_converse.wire import (
     Block,
     Raw,
     WireUsage,
-    malformed,
     read_usage,
     spell_usage,
 )
@@ -41,6 +41,7 @@ class _Use(msgspec.Struct, rename="camel", frozen=True):
     name: str
     input: Raw = Raw(b"{}")
     tool_use_id: str = ""
+    type: str | None = None
 
 
 class _ReasoningText(msgspec.Struct, frozen=True):
@@ -82,18 +83,16 @@ class _Location(msgspec.Struct, frozen=True):
     web: _Web | None = None
 
 
-class WireCitation(msgspec.Struct, rename="camel", frozen=True):
-    """Where a text comes from."""
-
-    title: str = ""
-    source: str = ""
+class _Citation(msgspec.Struct, rename="camel", frozen=True):
+    title: str | None = None
+    source: str | None = None
     source_content: list[_Quote] = []
-    location: _Location = _Location()
+    location: _Location | None = None
 
 
 class _Cited(msgspec.Struct, frozen=True):
     content: list[_Quote] = []
-    citations: list[WireCitation] = []
+    citations: list[Raw] = []
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -104,50 +103,69 @@ class _Output(msgspec.Struct, frozen=True):
     message: _Message
 
 
+class _More(msgspec.Struct, frozen=True):
+    stop_sequence: str | None = None
+
+
+class _Tier(msgspec.Struct, frozen=True):
+    type: str = ""
+
+
 class _Answer(msgspec.Struct, rename="camel", frozen=True):
     output: _Output
     stop_reason: str = "end_turn"
     usage: WireUsage | None = None
+    additional_model_response_fields: _More | None = None
+    service_tier: _Tier | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
+_citation = msgspec.json.Decoder(_Citation).decode
 
 
 def read_answer(body: bytes) -> list[Event]:
     """The events of a whole response; raises BadResponse."""
     try:
         answer = _answer(body)
+        tier, more = answer.service_tier, answer.additional_model_response_fields
+        events: list[Event] = [Begin(service_tier="" if tier is None else tier.type)]
+        calls = 0
+        for content in answer.output.message.content:
+            for event in _content(content, calls):
+                calls += type(event) is Call
+                events.append(event)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadResponse("the provider's answer is none of Converse").because(error) from error
-    events: list[Event] = [Begin()]
-    calls = 0
-    for content in answer.output.message.content:
-        for event in _content(content, calls):
-            calls += type(event) is Call
-            events.append(event)
     if answer.usage is not None:
         events.append(Used(read_usage(answer.usage)))
-    return [*events, *stopped(answer.stop_reason), End()]
+    events += stopped(answer.stop_reason, None if more is None else more.stop_sequence)
+    return [*events, End()]
 
 
-def stopped(word: str) -> list[Event]:
+def stopped(word: str, sequence: str | None) -> list[Event]:
     """The events of a stop reason."""
     if word in MALFORMED:
         return [Failure(malformed(word))]
-    return [Stop(STOPS.get(word, "stop"), word)]
+    return [Stop(STOPS.get(word, "stop"), word, sequence)]
 
 
-def citation(wire: WireCitation) -> Citation:
-    """The event of a citation."""
+def citation(raw: Raw) -> Citation:
+    """The event of a citation. Raises MsgspecError."""
+    wire = _citation(raw)
+    web = None if wire.location is None else wire.location.web
     return Citation(
-        url=wire.location.web.url if wire.location.web is not None else wire.source,
-        title=wire.title,
+        url=(wire.source or "") if web is None else web.url,
+        title=wire.title or "",
         quote="".join(quote.text for quote in wire.source_content),
+        raw=bytes(raw),
+        origin=ORIGIN,
     )
 
 
-def spell_citation(event: Citation) -> Block:
+def spell_citation(event: Citation) -> Block | Raw:
     """A citation, as Converse has it."""
+    if event.origin == ORIGIN and event.raw:
+        return Raw(event.raw)
     cited: Block = {"title": event.title, "sourceContent": [{"text": event.quote}]}
     if "://" in event.url:
         cited["location"] = {"web": {"url": event.url}}
@@ -160,13 +178,15 @@ def _content(content: _Content, calls: int) -> Iterator[Event]:
     if content.text:
         yield Text(content.text)
     use, reasoning = content.tool_use, content.reasoning_content
-    if use is not None:
+    if use is not None and use.type is None:
         yield Call(calls, use.tool_use_id, use.name)
         yield Arguments(calls, bytes(use.input).decode())
     if reasoning is not None:
         if reasoning.reasoning_text is not None:
-            yield Thinking(reasoning.reasoning_text.text)
-            yield Signature(reasoning.reasoning_text.signature, ORIGIN)
+            if reasoning.reasoning_text.text:
+                yield Thinking(reasoning.reasoning_text.text)
+            if reasoning.reasoning_text.signature:
+                yield Signature(reasoning.reasoning_text.signature, ORIGIN)
         elif reasoning.redacted_content is not None:
             yield Signature(reasoning.redacted_content, ORIGIN, redacted=True)
     if content.image is not None:

@@ -22,8 +22,8 @@ from proxy.chat import (
     Tool,
     ToolChoice,
 )
+from proxy.dialects._bedrock.wire import ORIGIN, Raw
 from proxy.dialects._reading import wrong
-from proxy.dialects.bedrock_converse.wire import ORIGIN, Raw
 from proxy.exchange import ParsedRequest
 
 Fields = dict[str, Any]
@@ -110,13 +110,30 @@ class _Reasoning(msgspec.Struct, rename="camel", frozen=True):
     reasoning_text: _ReasoningText = _ReasoningText()
 
 
+class _Input(msgspec.Struct, frozen=True):
+    converse: _Request
+
+
+class _Question(msgspec.Struct, frozen=True):
+    input: _Input
+
+
 _request = msgspec.json.Decoder(_Request).decode
+_question = msgspec.json.Decoder(_Question).decode
 
 
 def read_chat(request: ParsedRequest) -> Chat:
     """The request in the neutral form; raises BadRequest."""
     try:
         return _read(_request(request.raw), request)
+    except msgspec.ValidationError as error:
+        raise wrong(error) from error
+
+
+def read_question(request: ParsedRequest) -> Chat:
+    """A question how many tokens a request has, in the neutral form; raises BadRequest."""
+    try:
+        return _read(_question(request.raw).input.converse, request)
     except msgspec.ValidationError as error:
         raise wrong(error) from error
 

@@ -6,27 +6,23 @@ from typing import Any
 import pytest
 
 from proxy.chat import (
-    AudioPart,
     CallPart,
     Chat,
-    FilePart,
     Format,
-    ImagePart,
     Message,
     Omissions,
-    Part,
     Quirks,
     Raw,
     Reasoning,
     Rendering,
     ResultPart,
     TextPart,
-    ThinkingPart,
     Tool,
     ToolChoice,
 )
+from proxy.dialects._bedrock.request import render_question
 from proxy.dialects.bedrock_converse import BedrockConverse
-from proxy.errors import BadRequest, Unsupported
+from proxy.errors import Unsupported
 
 SCHEMA = Raw(b'{"type":"object","properties":{"n":{"type":"number","default":1.50}}}')
 USER = Message("user", [TextPart(text="hi")])
@@ -40,10 +36,6 @@ def render(chat: Chat, *, model: str = "m", quirks: Quirks | None = None) -> tup
 
 def chat(*messages: Message, **more: Any) -> Chat:
     return Chat(model="m", messages=list(messages) or [USER], origin="openai_chat", **more)
-
-
-def content(*parts: Part) -> Any:
-    return render(chat(Message("user", list(parts))))[0]["messages"][0]["content"]
 
 
 def test_a_plain_question_is_a_plain_body() -> None:
@@ -106,7 +98,24 @@ def test_claude_is_told_top_k_by_the_side() -> None:
         ("openai.gpt-oss", Reasoning(effort="high"), {"outputConfig": {"effort": "high"}}, []),
         ("nova-2", Reasoning(effort="minimal"), {"outputConfig": {"effort": "low"}}, []),
         ("nova-2", Reasoning(budget=8000), {"outputConfig": {"effort": "medium"}}, []),
-        ("nova-2", Reasoning(effort="none"), {}, []),
+        ("nova-2", Reasoning(effort="none"), {}, ["reasoning"]),
+        (
+            "us.anthropic.claude-sonnet-5",
+            Reasoning(effort="high", show=True),
+            {
+                "outputConfig": {"effort": "high"},
+                "additionalModelRequestFields": {
+                    "thinking": {"type": "adaptive", "display": "summarized"}
+                },
+            },
+            [],
+        ),
+        (
+            "us.anthropic.claude-sonnet-5",
+            Reasoning(effort="none"),
+            {"additionalModelRequestFields": {"thinking": {"type": "disabled"}}},
+            [],
+        ),
         ("nova-2", Reasoning(show=True), {}, ["reasoning"]),
         (
             "us.anthropic.claude-sonnet-4-20250514-v1:0",
@@ -114,7 +123,8 @@ def test_claude_is_told_top_k_by_the_side() -> None:
             {
                 "additionalModelRequestFields": {
                     "thinking": {"type": "enabled", "budget_tokens": 2048}
-                }
+                },
+                "inferenceConfig": {"maxTokens": 4096 + 2048},
             },
             [],
         ),
@@ -179,8 +189,9 @@ def test_no_tool_is_called_where_none_is_listed() -> None:
     assert "toolConfig" not in render(chat(tools=[Tool(name="f")], tool_choice=none))[0]
 
     called = Message("assistant", [CallPart(id="c", name="f", arguments="")])
+    result = Message("tool", [ResultPart(id="c", content=[])])
     with pytest.raises(Unsupported, match="tool_choice"):
-        render(chat(USER, called, tools=[Tool(name="f")], tool_choice=none))
+        render(chat(USER, called, result, tools=[Tool(name="f")], tool_choice=none))
 
 
 def test_a_format_is_a_schema_as_text() -> None:
@@ -193,83 +204,74 @@ def test_a_format_is_a_schema_as_text() -> None:
         render(chat(format=Format()))
 
 
-def test_pictures_documents_and_sounds_are_sent_along() -> None:
-    assert content(
-        ImagePart(data="AA==", media_type="image/png"),
-        FilePart(data="AA==", media_type="application/pdf", name="a/b.pdf"),
-        FilePart(text="plain"),
-        AudioPart(data="AA==", media_type="audio/wav"),
-    ) == [
-        {"image": {"format": "png", "source": {"bytes": "AA=="}}},
-        {"document": {"format": "pdf", "name": "a b pdf", "source": {"bytes": "AA=="}}},
-        {"document": {"format": "txt", "name": "document", "source": {"text": "plain"}}},
-        {"audio": {"format": "wav", "source": {"bytes": "AA=="}}},
-    ]
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        ImagePart(url="https://a/b.png"),
-        ImagePart(data="AA==", media_type="image/tiff"),
-        FilePart(file_id="f", origin="openai_chat"),
-        FilePart(data="AA==", media_type="application/zip"),
-        AudioPart(data="AA==", media_type="audio/x"),
-    ],
-)
-def test_what_cannot_be_sent_along_is_refused(part: Part) -> None:
-    with pytest.raises(Unsupported, match="cannot be carried"):
-        content(part)
-
-
-def test_calls_and_results_stand_in_turns_that_alternate() -> None:
-    body, _ = render(
-        chat(
-            USER,
-            Message("assistant", [CallPart(id="a/1", name="f", arguments='{"n": 1.50}')]),
-            Message("user", [TextPart(text="well?")]),
-            Message("tool", [ResultPart(id="a/1", content=[TextPart(text="r")], error=True)]),
-        )
-    )
-
-    roles = [message["role"] for message in body["messages"]]
-    assert roles == ["user", "assistant", "user"]
-    use = body["messages"][1]["content"][0]["toolUse"]
-    assert (use["toolUseId"], use["input"]) == ("a_1", {"n": 1.5})
-    result, text = body["messages"][2]["content"]
-    assert result["toolResult"] == {
-        "toolUseId": "a_1",
-        "content": [{"text": "r"}],
-        "status": "error",
-    }
-    assert text == {"text": "well?"}
-
-
-def test_a_result_without_its_call_is_the_clients_mistake() -> None:
-    with pytest.raises(BadRequest, match="follows no tool call"):
-        render(chat(Message("tool", [ResultPart(id="x", content=[])])))
-
-
-@pytest.mark.parametrize("arguments", ["[1]", "{", "nope"])
-def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
-    call = CallPart(id="c", name="f", arguments=arguments)
-    with pytest.raises(Unsupported, match="no JSON object"):
-        render(chat(Message("assistant", [call])))
-
-
 def test_free_text_tools_are_refused() -> None:
     with pytest.raises(Unsupported, match="free text"):
         render(chat(tools=[Tool(name="f", custom=True)]))
 
 
-def test_its_own_thinking_goes_back_and_others_stay() -> None:
-    own = ThinkingPart(text="t", signature="s", origin="bedrock_converse")
-    hidden = ThinkingPart(signature="h", origin="bedrock_converse", redacted=True)
-    other = ThinkingPart(text="t", signature="s", origin="anthropic_messages")
-    body, dropped = render(chat(USER, Message("assistant", [own, hidden, other])))
+def test_a_schema_says_that_arguments_are_an_object() -> None:
+    tools = [Tool(name="f", schema=Raw(b'{"properties":{}}')), Tool(name="g", schema=Raw(b"true"))]
+    first, second = render(chat(tools=tools))[0]["toolConfig"]["tools"]
 
-    assert body["messages"][1]["content"] == [
-        {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
-        {"reasoningContent": {"redactedContent": "h"}},
+    assert first["toolSpec"]["inputSchema"]["json"] == {"type": "object", "properties": {}}
+    assert second["toolSpec"]["inputSchema"]["json"] is True
+
+
+def test_hints_that_have_no_place_are_named() -> None:
+    _, dropped = render(
+        chat(
+            temperature=1.5,
+            tools=[Tool(name="f", cache="")],
+            parallel_tools=False,
+            user="u",
+            service_tier="scale",
+            metadata={"a": "no\x00"},
+        ),
+        quirks=Quirks(refuses=("cache",)),
+    )
+
+    assert dropped == [
+        *("parallel_tools", "cache", "user", "temperature", "service_tier", "metadata"),
     ]
-    assert dropped == ["reasoning"]
+
+
+def test_metadata_for_logs_go_along() -> None:
+    body, dropped = render(chat(metadata={"team": "a b"}, service_tier="auto"))
+
+    assert body["requestMetadata"] == {"team": "a b"}
+    assert dropped == []
+
+
+def test_claude_is_asked_which_stop_sequence_it_met() -> None:
+    body, _ = render(chat(stop=["x", ""]), model="anthropic.claude-x")
+
+    assert body["inferenceConfig"] == {"stopSequences": ["x"]}
+    assert body["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
+
+
+def test_claudes_sampling_gives_way_to_its_thinking() -> None:
+    wish: dict[str, Any] = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
+    body, dropped = render(
+        chat(**wish, reasoning=Reasoning(effort="low")), model="us.anthropic.claude-sonnet-5"
+    )
+
+    assert dropped == ["temperature", "top_p", "top_k"]
+    assert "inferenceConfig" not in body
+
+
+def test_a_question_is_what_is_counted_and_nothing_else() -> None:
+    asked = chat(
+        *(Message("system", [TextPart(text="s")]), USER),
+        tools=[Tool(name="f")],
+        max_tokens=7,
+        temperature=0.5,
+        reasoning=Reasoning(effort="low"),
+    )
+    rendering = Rendering(
+        model="us.anthropic.claude-sonnet-5",
+        omissions=Omissions("bedrock_count_tokens", reject=True),
+    )
+
+    assert render_question(asked, rendering).keys() == {
+        *("messages", "system", "toolConfig", "additionalModelRequestFields"),
+    }

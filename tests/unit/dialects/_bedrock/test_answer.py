@@ -68,7 +68,28 @@ def test_citations_come_with_their_text() -> None:
 
     assert DIALECT.decode(json.dumps(body).encode())[1:3] == [
         Text("fact"),
-        Citation(url="https://a", title="T"),
+        Citation(
+            url="https://a",
+            title="T",
+            raw=b'{"title": "T", "location": {"web": {"url": "https://a"}}}',
+            origin=ORIGIN,
+        ),
+    ]
+
+
+def test_what_an_answer_says_of_itself_is_told() -> None:
+    body = (
+        b'{"output":{"message":{"content":[{"toolUse":{"toolUseId":"s","name":"w","input":{},'
+        b'"type":"server_tool_use"}},{"reasoningContent":{"reasoningText":{"text":"h"}}}]}},'
+        b'"stopReason":"stop_sequence","serviceTier":{"type":"flex"},'
+        b'"additionalModelResponseFields":{"stop_sequence":"###"}}'
+    )
+
+    assert DIALECT.decode(body) == [
+        Begin(service_tier="flex"),
+        Thinking("h"),
+        Stop("stop_sequence", "stop_sequence", "###"),
+        End(),
     ]
 
 
@@ -78,7 +99,14 @@ def test_a_malformed_end_is_a_failure() -> None:
     assert any(isinstance(event, Failure) for event in DIALECT.decode(body))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"output":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b'{"output":1}', b"\xff"),
+        b'{"output":{"message":{"content":[{"citationsContent":{"citations":[1]}}]}}}',
+        b'{"output":{"message":{"content":[{"toolUse":{"name":"f","input":"\xff"}}]}}}',
+    ],
+)
 def test_what_is_no_answer_is_a_bad_response(body: bytes) -> None:
     with pytest.raises(BadResponse):
         DIALECT.decode(body)

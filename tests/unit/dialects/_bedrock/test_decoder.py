@@ -1,4 +1,4 @@
-"""Converse's streams: cut anywhere, broken anywhere, and what is made of events."""
+"""Converse's streams, cut anywhere and broken anywhere."""
 
 import json
 import random
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.chat import Chat
+from proxy.dialects._bedrock.frames import event_frame as message
 from proxy.dialects.bedrock_converse import BedrockConverse
-from proxy.dialects.bedrock_converse.stream import message
 from proxy.event import (
     Arguments,
     Begin,
     Call,
+    Citation,
     End,
     Event,
     Failure,
@@ -85,54 +85,6 @@ def test_a_stream_that_is_cut_off_is_a_prefix_without_an_end() -> None:
     assert not any(isinstance(event, End) for event in short)
 
 
-def test_botocore_reads_blocks_that_stand_one_after_the_other() -> None:
-    buffer = EventStreamBuffer()
-    buffer.add_data(STREAM)
-    kinds = []
-    indices = []
-    for each in buffer:
-        kinds.append(each.headers[":event-type"])
-        payload = json.loads(each.payload)
-        if "contentBlockIndex" in payload:
-            indices.append(payload["contentBlockIndex"])
-
-    assert kinds[0] == "messageStart"
-    assert kinds[-2:] == ["messageStop", "metadata"]
-    assert kinds.count("contentBlockStart") == 2
-    assert indices == sorted(indices)
-    assert kinds.count("contentBlockStop") == 4
-
-
-def test_interleaved_calls_come_one_after_the_other() -> None:
-    events: list[Event] = [
-        Call(0, "a", "f"),
-        Call(1, "b", "g"),
-        Arguments(0, '{"x":'),
-        Arguments(1, '{"y":'),
-        Arguments(0, "1}"),
-        Arguments(1, "2}"),
-        Stop("tool_calls"),
-    ]
-    found = [event for event in decode(encode(events)) if isinstance(event, Call | Arguments)]
-
-    assert found == [
-        Call(0, "a", "f"),
-        Arguments(0, '{"x":'),
-        Arguments(0, "1}"),
-        Call(1, "b", "g"),
-        Arguments(1, '{"y":'),
-        Arguments(1, "2}"),
-    ]
-
-
-def test_an_event_goes_out_at_once() -> None:
-    encoder = DIALECT.encoder(CHAT)
-
-    assert encoder.feed([Begin()])
-    for _ in range(3):
-        assert encoder.feed([Text("a")])
-
-
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -183,7 +135,74 @@ def test_what_is_new_is_passed_over() -> None:
     )
 
     assert [type(event) for event in events] == [Other, Media, Stop, End]
+    assert decode(message("contentBlockDelta", {"delta": {"reasoningContent": {}}})) == []
     assert events[2] == Stop("stop", "new_reason")
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    start = {"start": {"toolUse": {"toolUseId": "a", "name": "f"}}, "contentBlockIndex": 1}
+    empty = {"delta": {"toolUse": {"input": ""}}, "contentBlockIndex": 1}
+
+    assert decode(
+        message("contentBlockStart", start),
+        message("contentBlockDelta", empty),
+        message("contentBlockStop", {"contentBlockIndex": 1}),
+        message("contentBlockStop", {"contentBlockIndex": 1}),
+    ) == [Call(0, "a", "f"), Arguments(0, "{}")]
+
+
+def test_what_the_provider_calls_itself_is_no_call() -> None:
+    use = {"toolUseId": "a", "name": "search", "type": "server_tool_use"}
+
+    assert (
+        decode(
+            message("contentBlockStart", {"start": {"toolUse": use}, "contentBlockIndex": 0}),
+            message(
+                "contentBlockDelta", {"delta": {"toolUse": {"input": "{}"}}, "contentBlockIndex": 0}
+            ),
+            message("contentBlockStop", {"contentBlockIndex": 0}),
+        )
+        == []
+    )
+
+
+def test_an_image_has_the_format_that_its_block_began_with() -> None:
+    assert decode(
+        message(
+            "contentBlockStart", {"start": {"image": {"format": "jpeg"}}, "contentBlockIndex": 2}
+        ),
+        message(
+            "contentBlockDelta",
+            {"delta": {"image": {"source": {"bytes": "AA=="}}}, "contentBlockIndex": 2},
+        ),
+    ) == [Media("image/jpeg", "AA==")]
+
+
+def test_redacted_thinking_and_citations_are_told() -> None:
+    cited = {"title": "T", "source": "s", "sourceContent": [{"text": "q"}]}
+
+    assert decode(
+        message("contentBlockDelta", {"delta": {"reasoningContent": {"redactedContent": "r"}}}),
+        message("contentBlockDelta", {"delta": {"citation": cited}}),
+    ) == [
+        Signature("r", ORIGIN, redacted=True),
+        Citation(
+            url="s",
+            title="T",
+            quote="q",
+            raw=json.dumps(cited, separators=(",", ":")).encode(),
+            origin=ORIGIN,
+        ),
+    ]
+
+
+def test_a_stop_sequence_is_told_where_the_model_says_which() -> None:
+    met = {
+        "stopReason": "stop_sequence",
+        "additionalModelResponseFields": {"stop_sequence": "###"},
+    }
+
+    assert decode(message("messageStop", met))[0] == Stop("stop_sequence", "stop_sequence", "###")
 
 
 @given(st.binary(max_size=300))

@@ -74,7 +74,7 @@ async def test_what_cannot_be_listened_on_is_told_and_leaves_nothing(tmp_path: P
     wrong = (
         ('{ address = "unix:HERE/s", owner = "no-such-user" }', "there is no user"),
         ('"unix:HERE/no/s"', "No such file or directory"),
-        ('"unix:HERE/file"', "Address already in use"),
+        ('"unix:HERE/file"', "there is something that is no socket"),
         ('"fd:99"', "descriptor 99 is no open socket"),
         (f'"unix:/{"x" * 120}"', "at most 107 bytes"),
     )

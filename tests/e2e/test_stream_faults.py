@@ -180,7 +180,7 @@ async def test_an_error_event_of_the_providers_own_is_passed_on_and_logged(scene
             assert said.body == ONE + f"data: {event}\n\n".encode()
             assert said.whole is (ending == [END])
             line = await s.line()
-            assert line["error"] == "provider.broke"
+            assert line["error"] == "provider.overloaded"
             assert "overloaded, sorry" in line["message"]
 
 

@@ -88,7 +88,8 @@ def _seed(corpus: Path, name: str | None) -> None:
     for number, each in enumerate(_NAMES):
         if name in (None, each):
             first = bytes([number]) if name is None else b""
-            for index, sample in enumerate([*DECODERS[each][1], *_recorded()]):
+            recorded = _recorded()[: MAX_RECORDED if name else MAX_RECORDED // len(_NAMES)]
+            for index, sample in enumerate([*DECODERS[each][1], *recorded]):
                 (corpus / f"seed-{number}-{index}").write_bytes(first + sample)
 
 

@@ -84,3 +84,8 @@ def test_an_error_field_of_any_kind() -> None:
     assert errors.of_object(Raw(b"null")) is None
     assert str(errors.of_object(Raw(b'"no"'))) == "no"
     assert str(errors.of_object(Raw(b"[1]"))) == "an error event in the stream"
+
+
+def test_an_event_that_is_not_utf_8_cannot_be_read() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        errors.of_event(b'{"message":"\x98"}')

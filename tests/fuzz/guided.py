@@ -3,8 +3,8 @@
 libFuzzer, through atheris, follows the branches that an input takes in the decoders of
 test_decoders.py. Without a name it tries all of them in one process, the first byte saying which;
 with `--each` one after the other, so many seconds each. It ends with an error, and the input in a
-file, at an exception that is not a decoder's own, at more than 512 MiB of memory (1 GiB for all together), or where one
-input takes ten seconds.
+file, at an exception that is not a decoder's own, at more than 512 MiB of memory (1 GiB for all
+together), or where one input takes ten seconds.
 """
 
 import argparse

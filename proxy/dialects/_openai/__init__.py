@@ -77,10 +77,7 @@ class OpenAI(Dialect):
             return None
         # Only the last frame counts, and the blank lines of the ones before it are in the chunk.
         frame = chunk.rstrip().replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]
-        try:
-            return errors.of_event(parse_frame(frame).data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
+        return errors.of_event(parse_frame(frame).data)
 
     def error(self, error: ProxyError) -> bytes:
         return msgspec.json.encode({"error": self.error_object(error)})

@@ -70,11 +70,11 @@ def of_object(raw: Raw) -> ProxyError | None:
 
 
 def of_event(data: bytes) -> ProxyError | None:
-    """The error that an event, or a body, tells; None if it is none. Raises DecodeError."""
+    """The error that an event, or a body, tells; None if it tells none that can be read."""
     try:
         told = _told.decode(data)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
     if told.error:
         return _meant(told.error, told.message)
     if told.type == "error" or told.object == "error":

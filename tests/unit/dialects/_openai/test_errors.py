@@ -2,7 +2,6 @@
 
 import json
 
-import msgspec
 import pytest
 
 from proxy.dialects._openai import errors
@@ -75,17 +74,12 @@ def test_what_is_no_error(data: bytes) -> None:
     assert errors.of_event(data) is None
 
 
-def test_what_is_no_json_is_not_read() -> None:
-    with pytest.raises(msgspec.DecodeError):
-        errors.of_event(b"{")
-
-
 def test_an_error_field_of_any_kind() -> None:
     assert errors.of_object(Raw(b"null")) is None
     assert str(errors.of_object(Raw(b'"no"'))) == "no"
     assert str(errors.of_object(Raw(b"[1]"))) == "an error event in the stream"
 
 
-def test_an_event_that_is_not_utf_8_cannot_be_read() -> None:
-    with pytest.raises(msgspec.DecodeError):
-        errors.of_event(b'{"message":"\x98"}')
+@pytest.mark.parametrize("data", [b'{"message":"\x98"}', b"{", b"[" * 5000, b""])
+def test_an_event_that_cannot_be_read_tells_no_error(data: bytes) -> None:
+    assert errors.of_event(data) is None

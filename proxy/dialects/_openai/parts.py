@@ -3,10 +3,20 @@
 import mimetypes
 from typing import Any
 
-from proxy.chat import AudioPart, FilePart, ImagePart, Omissions, data_url, split_data_url
+from proxy.chat import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Omissions,
+    Part,
+    TextPart,
+    data_url,
+    split_data_url,
+)
 from proxy.dialects._openai import fields as f
 from proxy.dialects._openai.family import MEMBERS
 from proxy.dialects._openai.fields import Fields
+from proxy.exchange import Raw
 
 PDF = "application/pdf"
 _AUDIO_TYPES = {"mp3": "audio/mpeg"}
@@ -23,6 +33,17 @@ def cache_mark(fields: Fields) -> str | None:
         if mark is not None:
             return mark.take("ttl", f.TEXT) or ""
     return None
+
+
+def plainest(
+    parts: list[Part], written: list[dict[str, Any] | Raw]
+) -> str | list[dict[str, Any] | Raw]:
+    """Parts as they were written; the text itself where one that says no more is all there is."""
+    if not written:
+        return ""
+    if len(written) == 1 and isinstance(parts[0], TextPart) and len(written[0]) == 2:
+        return parts[0].text
+    return written
 
 
 def marked(spelling: str, lifetime: str | None, omissions: Omissions) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from proxy.chat import (
     TextPart,
     ThinkingPart,
 )
-from proxy.dialects._openai.parts import audio, file, image_url, marked
+from proxy.dialects._openai.parts import audio, file, image_url, marked, plainest
 from proxy.dialects.openai_chat.wire import NAME, Detail, detail_of
 from proxy.exchange import Raw
 
@@ -152,12 +152,7 @@ class MessageWriter:
         return body | self.mark(part.cache)
 
     def _content(self, parts: list[Part]) -> str | list[Body | Raw]:
-        written = [self._part(part) for part in parts]
-        if not written:
-            return ""
-        if len(written) == 1 and isinstance(parts[0], TextPart) and len(written[0]) == 2:
-            return parts[0].text
-        return written
+        return plainest(parts, [self._part(part) for part in parts])
 
     def _part(self, part: Part) -> Body | Raw:
         body: Body

@@ -18,7 +18,7 @@ from proxy.chat import (
     TextPart,
     ThinkingPart,
 )
-from proxy.dialects._openai.parts import audio, file, image_url, marked
+from proxy.dialects._openai.parts import audio, file, image_url, marked, plainest
 from proxy.dialects.openai_responses.wire import NAME, unpack
 from proxy.exchange import Raw
 
@@ -127,12 +127,7 @@ class InputWriter:
         return {"type": kind, "call_id": part.id, "output": self._content(part.content)}
 
     def _content(self, parts: list[Part]) -> str | list[Body | Raw]:
-        written = [self._part(part) for part in parts]
-        if not written:
-            return ""
-        if len(written) == 1 and isinstance(parts[0], TextPart) and len(written[0]) == 2:
-            return parts[0].text
-        return written
+        return plainest(parts, [self._part(part) for part in parts])
 
     def _part(self, part: Part) -> Body | Raw:
         body: Body

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.chat import AudioPart, FilePart, ImagePart, Omissions
+from proxy.chat import AudioPart, FilePart, ImagePart, Omissions, TextPart
 from proxy.dialects._openai import parts
 from proxy.dialects._openai.fields import Fields
 from proxy.errors import BadRequest, Unsupported
@@ -113,3 +113,15 @@ def test_files_are_written() -> None:
     assert written(FilePart(file_id="f", origin="openai_responses")) == {"file_id": "f"}
     with pytest.raises(Unsupported):
         written(FilePart(file_id="f", origin="gemini"))
+
+
+def test_what_is_one_plain_text_is_written_as_it() -> None:
+    text = TextPart(text="a")
+    plain = {"type": "text", "text": "a"}
+
+    assert parts.plainest([], []) == ""
+    assert parts.plainest([text], [plain]) == "a"
+    assert parts.plainest([text], [plain | {"cache_control": {}}]) == [
+        plain | {"cache_control": {}}
+    ]
+    assert parts.plainest([text, text], [plain, plain]) == [plain, plain]

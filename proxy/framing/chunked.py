@@ -20,6 +20,20 @@ _match_begun_size = re.compile(rb"[0-9A-Fa-f]{1,16}([ \t]*|" + _EXTENSION + rb")
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
 
+def _size_line(length: int) -> bytes | None:
+    """How a chunk begins that is so many bytes long as a whole and spelled as most spell it."""
+    for digits in range(1, 9):
+        line = b"%x\r\n" % max(length - digits - 4, 0)
+        if len(line) == digits + 2 and line != b"0\r\n":
+            return line
+    return None
+
+
+# The length of a read alone says how it must begin to be one chunk: a third of the price of
+# reading the digits.
+_SIZE_LINES = [_size_line(length) for length in range(1024)]
+
+
 class ChunkedDecoder:
     """Takes the chunks off a body: `feed` it what was read, until `done`.
 
@@ -47,6 +61,12 @@ class ChunkedDecoder:
         Otherwise None, and `data` is still to be fed.
         """
         if self._state == _SIZE and not self._held:
+            length = len(data)
+            if length < len(_SIZE_LINES):
+                line = _SIZE_LINES[length]
+                if line is not None and data.startswith(line) and data.endswith(b"\r\n"):
+                    self.whole = True
+                    return data[len(line) : -2]
             match = _match_size(data)
             if match is not None:
                 start = match.end()

@@ -50,7 +50,8 @@ class State(IntEnum):
 MAX_READ = 32 * 1024
 """Bytes that are worked on at once: of a larger read there are several copies for a moment."""
 
-_BODY = State.BODY
+# By names of their own: in Python 3.11 an enumeration looks up each of its members by a call.
+_IDLE, _HEAD, _BODY, _WHOLE, _BROKEN = State
 
 
 class Owner(Protocol):
@@ -126,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head: asyncio.Future[None] | None = None
         self.writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
-        self._state = State.IDLE
+        self._state = _IDLE
         self._transport.set_protocol(self)
         owner.sweep.add(self)
 
@@ -136,7 +137,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be sent on it."""
-        return self._state is State.IDLE and not self._dropped and not self._transport.is_closing()
+        return self._state is _IDLE and not self._dropped and not self._transport.is_closing()
 
     # Asking.
 
@@ -155,7 +156,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._paused = False
         self._method = final.method
         self._timeouts = final.timeouts
-        self._state = State.HEAD
+        self._state = _HEAD
         self.since = clock()
         head = self._head = self._loop.create_future()
         if self._buffer:
@@ -189,14 +190,14 @@ class UpstreamConnection(asyncio.Protocol):
                     sink.data(payload, data)
                     return
             self._read_body(data)
-        elif self._state is State.HEAD:
+        elif self._state is _HEAD:
             if self._owner.outbox.holds(self._transport):
                 # It cannot be the answer to what has not left yet.
                 self._fail(ProviderBroke("the provider spoke before it was asked anything"))
                 return
             self.heard = True
             self._read_head(data)
-        elif self._state is State.IDLE:
+        elif self._state is _IDLE:
             # Nobody asked: whatever this is, the connection cannot be trusted any more.
             self._owner.forget(self)
             self.drop()
@@ -204,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._reusable = False
 
     def eof_received(self) -> None:
-        if self._state is State.BODY and self._remaining == UNTIL_CLOSE:
+        if self._state is _BODY and self._remaining == UNTIL_CLOSE:
             self._end()
         else:
             waits = self._owner.outbox.holds(self._transport)
@@ -225,11 +226,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _closed(self, cause: Exception | None) -> None:
         self._reusable = False
-        if self._state is State.IDLE:
+        if self._state is _IDLE:
             self._owner.forget(self)
-        elif self._state is State.HEAD:
+        elif self._state is _HEAD:
             self._fail(ProviderBroke("the provider closed before it answered").because(cause))
-        elif self._state is State.BODY:
+        elif self._state is _BODY:
             self._fail(ProviderBroke("the provider's response was cut off").because(cause))
 
     # Reading.
@@ -266,7 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.since = clock()
         self._reusable = length != UNTIL_CLOSE and keeps_alive(head)
         self._remaining = length
-        self._state = State.BODY
+        self._state = _BODY
         if length >= 0:
             self.length = length
         elif length == CHUNKED:
@@ -312,19 +313,19 @@ class UpstreamConnection(asyncio.Protocol):
             self.pause()
 
     def _end(self) -> None:
-        if self._state is State.BODY:
-            self._state = State.WHOLE
+        if self._state is _BODY:
+            self._state = _WHOLE
             if self._sink is not None:
                 self._sink.end()
 
     def _fail(self, error: ProxyError) -> None:
         """The exchange on this connection ends with `error`, and so does the connection."""
-        if self._state is State.HEAD:
-            self._state = State.BROKEN
+        if self._state is _HEAD:
+            self._state = _BROKEN
             if self._head is not None and not self._head.done():
                 self._head.set_exception(error)
-        elif self._state is State.BODY:
-            self._state = State.BROKEN
+        elif self._state is _BODY:
+            self._state = _BROKEN
             self._error = error
             if self._sink is not None:
                 self._sink.broke(error)
@@ -332,7 +333,7 @@ class UpstreamConnection(asyncio.Protocol):
     # Called by who takes the response.
 
     def whole(self) -> bytes | None:
-        if self._state is not State.WHOLE:
+        if self._state is not _WHOLE:
             return None
         held, self._held = self._held, []
         return held[0][0] if len(held) == 1 else b"".join([payload for payload, _ in held])
@@ -345,7 +346,7 @@ class UpstreamConnection(asyncio.Protocol):
             sink.data(payload, framed)
         if paused and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
-        if self._state is State.WHOLE:
+        if self._state is _WHOLE:
             sink.end()
         elif self._error is not None:
             sink.broke(self._error)
@@ -366,10 +367,10 @@ class UpstreamConnection(asyncio.Protocol):
         """Done with the response: keep the connection if that was whole, else cut it off."""
         uploaded = self._upload is None or self._upload.done()
         self._sink = None
-        if self._state is State.WHOLE and self._reusable and uploaded and not self._dropped:
+        if self._state is _WHOLE and self._reusable and uploaded and not self._dropped:
             self._upload = None
             self.resume()
-            self._state = State.IDLE
+            self._state = _IDLE
             self._owner.keep(self)
         else:
             self.drop()
@@ -389,7 +390,7 @@ class UpstreamConnection(asyncio.Protocol):
     def check(self, now: float) -> None:
         silent = now - self.since
         first, idle = self._timeouts.first_byte, self._timeouts.idle
-        if self._state is State.HEAD and 0 < first <= silent:
+        if self._state is _HEAD and 0 < first <= silent:
             self._fail(ProviderTimeout(f"the provider did not answer within {first:g} s"))
-        elif self._state is State.BODY and not self._paused and 0 < idle <= silent:
+        elif self._state is _BODY and not self._paused and 0 < idle <= silent:
             self._fail(ProviderTimeout(f"the provider sent nothing for {idle:g} s"))

@@ -9,7 +9,7 @@ FIRST_TOKEN = (
     *(15.0, 20.0, 30.0, 45.0, 60.0),
 )
 PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
-TOKENS = tuple(float(4**power) for power in range(14))
+TOKENS = tuple(4**power for power in range(14))
 """The four above: OpenTelemetry's GenAI conventions 1.41 (first token: with Envoy's tail)."""
 
 OVERHEAD = (0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.0512, 0.25)
@@ -38,5 +38,5 @@ class Buckets:
 
     def rendered(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulative counts by upper bound, and the sum."""
-        bounds = [*map(str, self.bounds), "+Inf"]
+        bounds = [*map(str, map(float, self.bounds)), "+Inf"]
         return list(zip(bounds, map(float, accumulate(self.counts)), strict=True)), self.total

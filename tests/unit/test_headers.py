@@ -134,7 +134,7 @@ def test_however_many_names_came_before_each_is_decided_alike() -> None:
         forwarding.block(((b"x-%d" % number, b"1"), (b"openai-%d" % number, b"2")))
 
     assert forwarding.block(((b"x-9999", b"1"), (b"openai-9999", b"2"))) == b"openai-9999: 2\r\n"
-    assert len(forwarding._passes) < 2000
+    assert len(forwarding._decisions.known) < 2000
 
 
 def test_a_client_gets_the_providers_fields_but_those_of_its_connection() -> None:

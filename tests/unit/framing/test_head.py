@@ -111,7 +111,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, tuple[bytes, bytes]]:
     """The lines that are remembered: none yet."""
     lines = proxy.framing.head._Fields()
     monkeypatch.setattr(proxy.framing.head, "_fields", lines)
-    return lines
+    return lines.known
 
 
 def test_lines_are_remembered_but_not_those_that_are_ever_new(

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openai import APIError, OpenAI
 from openai.types.responses import Response
 
 from proxy.chat import Chat, Omissions, Quirks, Reasoning, Rendering
 from proxy.dialects.openai_responses import OpenAIResponses
-from proxy.dialects.openai_responses.wire import NAME, unpack
+from proxy.dialects.openai_responses.wire import NAME, pack, unpack
 from proxy.errors import BadRequest, ProxyError, TooLong
 from proxy.event import (
     Arguments,
@@ -149,7 +149,7 @@ SAID = st.one_of(
     st.builds(Text, WORDS),
     st.builds(Refusal, WORDS),
     st.builds(Thinking, WORDS, summary=st.booleans()),
-    st.builds(Signature, WORDS, st.just(NAME)),
+    st.builds(Signature, st.builds(pack, st.sampled_from(["", "rs"]), WORDS), st.just(NAME)),
     st.builds(Citation, WORDS, WORDS, st.just(""), st.just(0), st.just(0)),
     st.builds(Logprobs, st.lists(TOKENS, min_size=1, max_size=2)),
     st.builds(Media, st.just("image/png"), st.sampled_from(["AAAA", "/+=="])),
@@ -215,6 +215,10 @@ def put_together(events: list[Event]) -> list[Any]:
     return [found, arguments]
 
 
+@example(
+    [Begin("id", "m", 7), Signature(pack("rs", "x:"), NAME), Stop("stop", "completed"), End()],
+    False,
+)
 @given(answers(), st.booleans())
 def test_what_is_encoded_decodes_to_the_same_events(events: list[Event], logprobs: bool) -> None:
     assert put_together(decoded([streamed(events, logprobs=logprobs)])) == put_together(events)

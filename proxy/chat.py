@@ -203,6 +203,8 @@ class Chat(msgspec.Struct, kw_only=True):
     service_tier: str | None = None
     metadata: dict[str, str] | None = None
     cache_key: str | None = None
+    betas: list[str] = []
+    """Features that Anthropic's clients ask for in a header, by their names."""
     extra: dict[str, Raw] = {}
     """Fields that are hints, in their own spelling (`origin`'s): left out by every other."""
     native: list[str] = []
@@ -281,6 +283,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     the model's name tells)."""
     counts_whole_requests: bool = True
     """Gemini's countTokens takes a whole request there; on Vertex AI, the fields of one."""
+    betas: tuple[str, ...] = ()
+    """Which of a chat's `betas` are taken there, in the body: one that is unknown is an error."""
     refuses: tuple[str, ...] = ()
     """Hints (by the names of :class:`Chat`) that the provider refuses: they are left out."""
 

@@ -77,6 +77,7 @@ class Client:
                     dialect,
                     parsed if target is last else parsed.branch(),
                     counts_usage=self._counts_usage,
+                    headers=exchange.request.raw_headers,
                     ask=ask,
                 )
             except Unsupported as error:
@@ -175,18 +176,21 @@ def prepare(
     request: ParsedRequest,
     *,
     counts_usage: bool,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
     ask: Ask | None = None,
 ) -> Prepared:
     """Make of a request, which is changed by that, what `target` is asked.
 
-    `counts_usage`: something needs the usage of streams; `ask` is the request in the neutral
-    form, if it has been read before. Raises Unsupported if the target cannot be asked that.
+    `counts_usage`: something needs the usage of streams; `headers` are the client's fields; `ask`
+    is the request in the neutral form, if it has been read before. Raises Unsupported if the
+    target cannot be asked that.
     """
     provider = target.provider
     model = target.model or request.model or ""
     spoken = provider.speaks(dialect, model)
     if spoken.dialect.name != dialect.name:
-        translation = Translation(dialect, spoken, read(dialect, request) if ask is None else ask)
+        ask = read(dialect, request, headers) if ask is None else ask
+        translation = Translation(dialect, spoken, ask)
         rendered = translation.render(provider, model, reject=route.reject_hints)
         query = spoken.dialect.stream_query if rendered.stream else ""
         path = spoken.target(model, stream=rendered.stream, query=query)

@@ -97,6 +97,8 @@ class Dialect(ABC):
     form: ClassVar[str] = ""
     """What its requests are: `chat`, `count` (a chat whose tokens are to be counted) or
     `embedding`. Dialects of one form can be translated into each other; "" is none."""
+    arrays: ClassVar[bool] = False
+    """A stream may be one JSON array that grows, rather than events."""
     stream_query: ClassVar[str] = ""
     """What the query has to say for a stream that we translate."""
 
@@ -120,6 +122,11 @@ class Dialect(ABC):
         if not self.model_in_path:
             request.set("model", model)
 
+    def place(self, path: str, model: str) -> str:
+        """Where `model` is asked for that usually is at `path`: with the model's place in it
+        (:func:`proxy.provider.fill_model`)."""
+        return path
+
     @abstractmethod
     def watch(self, *, stream: bool, strip: bool) -> Watch:
         """A watch for one response; `strip`: the usage chunk was not asked for by the client."""
@@ -142,6 +149,13 @@ class Dialect(ABC):
     @abstractmethod
     def error_event(self, error: ProxyError) -> bytes:
         """The last frame of a stream that went wrong after its head was out."""
+
+    def error_element(self, error: ProxyError, *, first: bool) -> bytes:
+        """The last of a stream that is an array (see `arrays`) and went wrong.
+
+        `first`: the client has nothing of it so far.
+        """
+        return b""
 
     def status(self, error: ProxyError) -> int:
         """The status of the answer that says what went wrong."""

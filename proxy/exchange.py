@@ -64,6 +64,8 @@ class ParsedRequest(msgspec.Struct):
     path: str = ""
     """The request target without its query."""
     query: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """The client's fields, once the request is to be read whole."""
     asked_usage: bool = False
     """Whether the client itself asked for usage in the stream."""
     changed: bool = False

@@ -158,7 +158,14 @@ class Explainer:
         counts_usage = self._settings.monitoring.metrics
         model = target.model or parsed.model
         try:
-            prepared = prepare(route, target, dialect, parsed.branch(), counts_usage=counts_usage)
+            prepared = prepare(
+                route,
+                target,
+                dialect,
+                parsed.branch(),
+                counts_usage=counts_usage,
+                headers=request.raw_headers,
+            )
         except ProxyError as error:
             return self._asked(route, target, request, None, model, error=_failure(error))
         translation = prepared.translation

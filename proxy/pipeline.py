@@ -257,6 +257,9 @@ class Pipeline:
         if exchange.events and not exchange.told:
             event = dialect.error_event(error)
             downstream.write(b"\n\n" + event if exchange.torn else event)
+        elif dialect.arrays and exchange.stream and not exchange.told:
+            # Within an element it makes no JSON, and neither would anything else.
+            downstream.write(dialect.error_element(error, first=not exchange.bytes_out))
         downstream.abort()
 
     def _wording(self, request: RawRequest) -> Dialect:

@@ -66,7 +66,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Its key in the environment makes it the provider of a configuration that names none. Not
     where such a variable is there for other reasons."""
     headers: dict[str, str] = {}
-    """Fields that it gets where the client sent none of the name."""
+    """Fields that it gets where the client sent none of the name; anthropic-beta in any case."""
     variables: dict[str, str] = {}
     """What the names in braces stand for; "" is what the section must say."""
     endpoints: dict[str, Endpoint] = {}

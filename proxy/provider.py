@@ -20,7 +20,7 @@ from proxy.exchange import (
 )
 from proxy.headers import TRANSLATED, Forwarding
 from proxy.preset import Endpoint, Preset
-from proxy.token import Token
+from proxy.token import Signing, Token
 from proxy.url import Address, Url
 from proxy.via import Via
 
@@ -29,6 +29,9 @@ MAX_HEADS = 1024
 
 _PASSED = frozenset({b"content-encoding", b"range", b"if-none-match", b"if-modified-since"})
 """Fields that describe a body which passes through unread, or ask for a part of one."""
+
+_LISTS = frozenset({"anthropic-beta"})
+"""Fields that may stand there several times, each adding to the others."""
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -52,7 +55,7 @@ class Spoken(msgspec.Struct, frozen=True):
         """
         path = self.stream_path if stream else self.path
         if self.named:
-            path = fill_model(path, model)
+            path = fill_model(self.dialect.place(path, model), model)
         return _with_query(path, query) if query else path
 
     def edit(self, request: ParsedRequest) -> None:
@@ -203,7 +206,7 @@ class Provider:
         if translated:
             fields += b"content-type: application/json\r\n"
         for name, line in self._headers:
-            if translated or request.headers.get(name) is None:
+            if translated or name in _LISTS or request.headers.get(name) is None:
                 fields += line
         return fields
 
@@ -249,6 +252,7 @@ class Provider:
 
 
 def _signed(final: FinalRequest, token: Token) -> FinalRequest:
+    assert isinstance(token, Signing)
     final.head += token.sign(final)
     return final
 

@@ -73,19 +73,20 @@ class Responder:
         if whole is not None:
             self._pass_whole(exchange, dialect, upstream, downstream, watch, whole)
             return
+        listens = exchange.events or (dialect.arrays and exchange.stream)
         relay = Relay(
             upstream,
             downstream,
             watch,
             sweep=self._sweep,
             send_timeout=answered.target.timeouts.send,
-            timed=exchange.events,
+            timed=listens,
         )
         self._start(exchange, upstream, downstream, length=None if strip else upstream.length)
         try:
             await _move(relay, exchange)
         finally:
-            if exchange.events and not coded:
+            if listens and not coded:
                 _listen(exchange, dialect, relay.last_chunk)
 
     async def _translate(
@@ -159,7 +160,7 @@ class Responder:
         if watch is not None:
             body = watch.feed(body) + watch.close()
             exchange.usage = watch.usage
-            if exchange.events:
+            if exchange.events or (dialect.arrays and exchange.stream):
                 _listen(exchange, dialect, body)
         self._start(exchange, upstream, downstream, length=len(body))
         exchange.first_at = exchange.last_at = exchange.started_at

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar, NoReturn, Self, cast
 
 from proxy.component import Component
+from proxy.errors import BadCredentials
 from proxy.exchange import Exchange, FinalRequest, Outcome, RawRequest
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -89,7 +90,7 @@ class Token(Component):
     auth: ClassVar[str | None] = None
     """The header that carries it, as a preset's `auth`, where that is not the provider's own."""
     signs: ClassVar[bool] = False
-    """It is never sent: it signs the request, by `sign`."""
+    """It is a :class:`Signing` one."""
 
     _place: ClassVar[str] = "a token"
     """Where the configuration names it, for errors and the log; each instance has its own."""
@@ -143,15 +144,27 @@ class Token(Component):
         Raises BadCredentials if there is none, and Unauthenticated if the client should have one.
         """
 
-    def sign(self, final: FinalRequest) -> bytes:
-        """The lines that go to the end of the request's head, if it `signs`."""
-        raise NotImplementedError
-
     def report(self, token: "Token", outcome: Outcome) -> None:
         """How the request fared for which `token` was picked, once its response's head is here."""
 
     def release(self, token: "Token") -> None:
         """What `token` was picked for is over; called once for each pick, after `report`."""
+
+
+class Signing(Token):
+    """A token that is never sent: it signs each request."""
+
+    signs = True
+
+    def credential(self, request: RawRequest) -> str:
+        raise BadCredentials("the proxy's credentials sign, and are never sent")
+
+    @abstractmethod
+    def sign(self, final: FinalRequest) -> bytes:
+        """The lines that go to the end of the request's head; never waits.
+
+        Raises BadCredentials if there is nothing to sign with.
+        """
 
 
 class Reference(Token):

@@ -132,8 +132,11 @@ class Translator:
         return self._encoder.feed(events)
 
 
-def read(dialect: Dialect, request: ParsedRequest) -> Ask:
+def read(
+    dialect: Dialect, request: ParsedRequest, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> Ask:
     """A client's request in the neutral form. Raises BadRequest, or Unsupported."""
     if not dialect.form:
         raise Unsupported(f"what {dialect.path} asks cannot be asked of a provider of other APIs")
+    request.headers = headers
     return dialect.read(request)

@@ -90,7 +90,8 @@ class ProviderConfig(TimeoutOverrides, frozen=True, kw_only=True):
     headers: Annotated[
         dict[str, str],
         Meta(
-            description="Headers that it gets where the client sent none of the name.",
+            description="Headers that it gets where the client sent none of the name; "
+            "`anthropic-beta` adds to the client's.",
             examples=[{"x-title": "my application"}],
         ),
     ] = field(default_factory=dict)

@@ -27,6 +27,16 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _chunk = msgspec.json.Decoder(_Chunk).decode
+_betas = msgspec.json.Decoder(list[str]).decode
+
+
+def _with_own(betas: list[str], own: msgspec.Raw | None) -> list[str] | msgspec.Raw:
+    """Features that were asked for in the head, after those (`own`) that the body asks for."""
+    try:
+        said = [] if own is None else _betas(own)
+    except msgspec.ValidationError:
+        return own if own is not None else betas  # the provider is to say what is wrong with it
+    return [*said, *(beta for beta in betas if beta not in said)]
 
 
 class ChunkDecoder(FrameDecoder):
@@ -79,7 +89,11 @@ class BedrockMessages(Bedrock):
         return chat
 
     def render(self, ask: Ask, rendering: Rendering) -> bytes:
-        body = render_chat(self._chat(ask), rendering)
+        chat = self._chat(ask)
+        body = render_chat(chat, rendering)
+        taken = [beta for beta in chat.betas if beta in rendering.quirks.betas]
+        if taken:
+            body["anthropic_beta"] = _with_own(taken, body.get("anthropic_beta"))
         return msgspec.json.encode({"anthropic_version": VERSION, **body})
 
     def decode(self, body: bytes) -> list[Event]:

@@ -11,6 +11,7 @@ from proxy.dialects._gemini.render import render_chat
 from proxy.dialects._gemini.stream import StreamDecoder, StreamEncoder
 from proxy.dialects._gemini.whole import decode_whole, encode_whole
 from proxy.dialects._gemini.wire import encode
+from proxy.errors import ProxyError
 from proxy.event import Event
 from proxy.exchange import ParsedRequest
 
@@ -33,6 +34,7 @@ class GeminiGenerate(Gemini):
     aliases = tuple(f"{place}/{{model}}:{method}" for place in _PLACES for method in _METHODS)
     operation = "generate_content"
     form = "chat"
+    arrays = True
     stream_query = "alt=sse"
     methods = _METHODS
 
@@ -58,6 +60,9 @@ class GeminiGenerate(Gemini):
 
     def encoder(self, ask: Ask) -> Encoder:
         return StreamEncoder(ask)
+
+    def error_element(self, error: ProxyError, *, first: bool) -> bytes:
+        return b"%b%b\n]" % (b"[" if first else b",\n", self.error(error))
 
     def content_type(self, ask: Any, *, stream: bool) -> bytes:
         if stream and isinstance(ask, Chat) and ask.array:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from proxy.errors import BadCredentials
-from proxy.exchange import FinalRequest, RawRequest
+from proxy.exchange import FinalRequest
+from proxy.token import Signing
 from proxy.tokens._refreshed import LOOK, Refreshed, Refused, in_thread, quiet, require
 from proxy.tokens._sigv4 import Keys, Signer
 
@@ -24,7 +25,7 @@ _ENDPOINTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _HOPELESS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "PartialCredentialsError")
 
 
-class AWS(Refreshed):
+class AWS(Refreshed, Signing):
     """Credentials of AWS's standard chain (environment, profile, web identity, container,
     instance), which sign each request. They are renewed ahead of their expiry. Needs
     ``llm-proxy[aws]``.
@@ -44,7 +45,6 @@ class AWS(Refreshed):
         Meta(description="A profile of the shared configuration files.", examples=["prod"]),
     ] = None
 
-    signs = True
     refusals = (401, 403)
 
     def resolve(self, environ: Mapping[str, str], directory: str) -> None:
@@ -56,9 +56,6 @@ class AWS(Refreshed):
         self._region = region
         self._signers: dict[str, Signer] = {}
         return life
-
-    def credential(self, request: RawRequest) -> str:
-        raise BadCredentials("the proxy's credentials sign, and are never sent")
 
     def sign(self, final: FinalRequest) -> bytes:
         if "_keys" not in vars(self):

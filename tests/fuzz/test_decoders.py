@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from proxy.chat import Chat, Embedding, Omissions, Rendering
+from proxy.chat import Chat, Embedding, Omissions, Quirks, Rendering
 from proxy.config.source import parse
 from proxy.dialect import Dialect
 from proxy.dialects._bedrock.frames import event_frame as message
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.bedrock_converse import BedrockConverse
 from proxy.dialects.bedrock_embeddings import BedrockEmbeddings
+from proxy.dialects.bedrock_messages import BedrockMessages
 from proxy.dialects.cohere_embeddings import CohereEmbeddings
 from proxy.dialects.gemini import GeminiGenerate
 from proxy.dialects.gemini_count_tokens import GeminiCountTokens
@@ -333,6 +334,37 @@ _CONVERSE_ANSWERS = [
     b'"input":{"n":1}}}]}},"stopReason":"tool_use","usage":{"inputTokens":1,"outputTokens":2}}'
 ]
 
+_CHUNKS = [
+    b"".join(
+        message("chunk", {"bytes": parse_frame(frame).data})
+        for frame in FrameSplitter().feed(stream)
+    )
+    for stream in _ANTHROPIC_STREAMS
+]
+_BEDROCK_REQUESTS = [
+    b'{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a"],"max_tokens":1,"messages":'
+    b'[{"role":"user","content":[{"type":"text","text":"a"}]}],"thinking":{"type":"adaptive"}}',
+]
+
+
+def _bedrock_request(data: bytes) -> None:
+    dialect = BedrockMessages()
+    parse_envelope(data)  # what no client can send, nobody reads
+    chat = dialect.read(dialect.parse(data, "/model/m/invoke"))
+    chat.betas = ["a"]
+    omissions = Omissions(dialect.name, reject=False)
+    quirks = Quirks(betas=("a",))
+    dialect.render(chat, Rendering(model="m", omissions=omissions, quirks=quirks))
+
+
+def _claudes_frames(data: bytes) -> None:
+    """The events themselves are garbled, and the frames around them are whole."""
+    for frame in FrameSplitter().feed(data[:4096]):
+        decoder = BedrockMessages().decoder()
+        events = decoder.feed(message("chunk", {"bytes": parse_frame(frame).data}))
+        BedrockMessages().encoder(_ASK).feed(events)
+
+
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "response head": (_head, _HEADS),
     "chunked body": (lambda data: ChunkedDecoder().feed(data), _CHUNKED),
@@ -351,6 +383,10 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "anthropic stream": (_anthropic_stream, _ANTHROPIC_STREAMS),
     "anthropic answer": (_anthropic_answer, _ANTHROPIC_ANSWERS),
     "anthropic request": (_anthropic_request, _ANTHROPIC_REQUESTS),
+    "Claude on Bedrock stream": (_stream_of(BedrockMessages()), _CHUNKS),
+    "Claude on Bedrock event": (_claudes_frames, _ANTHROPIC_STREAMS),
+    "Claude on Bedrock answer": (_answer_of(BedrockMessages()), _ANTHROPIC_ANSWERS),
+    "Claude on Bedrock request": (_bedrock_request, _BEDROCK_REQUESTS),
     "Gemini stream": (_gemini, _STREAMS + _GEMINI),
     "Gemini answer": (_gemini_answer, _GEMINI_ANSWERS),
     "Gemini request": (_gemini_request, _GEMINI_REQUESTS),

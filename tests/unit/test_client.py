@@ -19,7 +19,7 @@ from proxy.errors import (
 from proxy.exchange import Exchange, FinalRequest, Origin, Outcome, RawRequest
 from proxy.provider import Provider
 from proxy.router import Route, Target
-from proxy.token import Token
+from proxy.token import Signing, Token
 from proxy.tokens._held import Held
 from proxy.url import Address, Url, parse_address
 from tests.unit.conftest import (
@@ -395,10 +395,8 @@ async def test_a_body_that_breaks_while_it_passes_is_the_clients_fault() -> None
         await anext(final.body)
 
 
-class Signing(ToldToken):
+class Signs(ToldToken, Signing):
     """A token that signs what passes."""
-
-    signs = True
 
     def sign(self, final: FinalRequest) -> bytes:
         assert isinstance(final.body, bytes)
@@ -408,7 +406,7 @@ class Signing(ToldToken):
 async def test_what_is_to_be_signed_is_read_whole_and_may_go_to_another_address() -> None:
     url, exchange = Told(hosts=("one", "two")), exchange_of(Request(b"12345", path="/v1/files"))
     transport = Transport(ConnectFailed("refused"), Upstream())
-    who = route((provider(url=url, token=Signing()), None))
+    who = route((provider(url=url, token=Signs()), None))
     await Client(transport, counts_usage=True).pass_on(exchange, who)
 
     assert [final.body for final in transport.sent] == [b"12345"] * 2
@@ -417,7 +415,7 @@ async def test_what_is_to_be_signed_is_read_whole_and_may_go_to_another_address(
 
 async def test_what_is_to_be_signed_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.client.MAX_SIGNED", 4)
-    who = route((provider(token=Signing()), None))
+    who = route((provider(token=Signs()), None))
     transport = Transport()
     with pytest.raises(TooLarge, match="a body that is to be signed has at most"):
         await Client(transport, counts_usage=True).pass_on(exchange_of(Request(b"12345")), who)

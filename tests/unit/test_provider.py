@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.provider import ProviderConfig
+from proxy.dialects.gemini import GeminiGenerate
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.errors import BadRequest, Unsupported
@@ -356,3 +357,42 @@ def test_heads_do_not_pile_up() -> None:
         who.final(Request(), ADDRESS, None, NO_TIMEOUTS, b"", path)
 
     assert len(who._heads) <= MAX_HEADS
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("gemini-x", "/v1beta/models/gemini-x:generateContent"),
+        ("tunedModels/my-1", "/v1beta/tunedModels/my-1:generateContent"),
+        ("tunedModels/a b", "/v1beta/tunedModels/a%20b:generateContent"),
+        ("x/tunedModels/y", "/v1beta/models/x%2FtunedModels%2Fy:generateContent"),
+    ],
+)
+def test_a_tuned_model_of_geminis_stands_in_its_own_collection(model: str, path: str) -> None:
+    gemini = GeminiGenerate()
+    asked = provider(dialects=[gemini]).speaks(gemini, model)
+
+    assert asked.target(model, stream=False) == path
+    assert asked.target(model, stream=True) == path.replace(":g", ":streamG")
+
+
+def test_a_tuned_model_leads_nowhere_else() -> None:
+    gemini = GeminiGenerate()
+    with pytest.raises(BadRequest):
+        provider(dialects=[gemini]).speaks(gemini, "").target("tunedModels/../x", stream=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([], [b"anthropic-beta: ours"]),
+        ([("Anthropic-Beta", "theirs")], [b"Anthropic-Beta: theirs", b"anthropic-beta: ours"]),
+    ],
+)
+def test_features_of_anthropics_add_up(sent: list[tuple[str, str]], expected: list[bytes]) -> None:
+    """Trap 19: none is replaced by another. A field may come twice (RFC 9110 5.3)."""
+    mine = provider(headers={"anthropic-beta": "ours"})
+    final = mine.final(Request(b"", headers=sent), ADDRESS, None, NO_TIMEOUTS, b"", PATH)
+
+    lines = final.head.split(b"\r\n")
+    assert [line for line in lines if line.lower().startswith(b"anthropic-beta")] == expected

@@ -1,5 +1,6 @@
 """A request to Anthropic's, read into the neutral form."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -124,9 +125,20 @@ def read_chat(request: ParsedRequest, *, answers: bool) -> Chat:
             chat.extra[name] = raw
     if body.service_tier is not None:
         chat.service_tier = ASKED_TIERS.get(body.service_tier, body.service_tier)
+    chat.betas = _betas(request.headers)
     _read_choice(chat, body.tool_choice)
     _read_output(chat, body, request.fields)
     return chat
+
+
+def _betas(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """What all the fields name together, each once: https://docs.claude.com/en/api/beta-headers."""
+    named: dict[str, None] = {}
+    for name, value in headers:
+        if name.lower() == b"anthropic-beta":
+            named.update((beta.strip(), None) for beta in value.decode("latin-1").split(","))
+    named.pop("", None)
+    return list(named)
 
 
 def _messages(body: _Body) -> list[Message]:

@@ -1,5 +1,6 @@
 """What the dialects of Gemini's endpoints have in common."""
 
+import re
 from typing import Any, ClassVar
 
 import msgspec
@@ -23,6 +24,7 @@ class _Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
+_error_element = re.compile(rb'\{\s*+"error"\s*+:').finditer
 _list = msgspec.json.Decoder(list[Raw])
 
 
@@ -55,6 +57,12 @@ class Gemini(Dialect):
     def ask_usage(self, request: ParsedRequest) -> bool:
         return False
 
+    def place(self, path: str, model: str) -> str:
+        if model.startswith("tunedModels/"):
+            # They have a collection of their own.
+            return path.replace("models/{model}", "{model:path}")
+        return path
+
     def watch(self, *, stream: bool, strip: bool) -> Watch:
         return MetadataWatch()
 
@@ -65,9 +73,16 @@ class Gemini(Dialect):
         if b'"error"' not in chunk:
             return None
         # Only the last frame counts, and the blank lines of the ones before it are in the chunk.
-        frame = chunk.rstrip().replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]
+        last = chunk.rstrip()
+        if last.endswith(b"]"):
+            # An array: in a string the quotes would be escaped, and within another element the
+            # rest of that follows.
+            starts = [match.start() for match in _error_element(last)]
+            data = last[starts[-1] : -1] if starts else b""
+        else:
+            data = parse_frame(last.replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]).data
         try:
-            error = _chunk.decode(parse_frame(frame).data).error
+            error = _chunk.decode(data).error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return read_failure(error) if is_said(error) else None

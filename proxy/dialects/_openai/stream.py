@@ -1,5 +1,7 @@
 """What decoders of OpenAI's streams do alike: frames are cut, errors end the stream."""
 
+from abc import ABC, abstractmethod
+
 import msgspec
 
 from proxy.errors import BadResponse, ProxyError
@@ -14,7 +16,7 @@ BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What reading JSON that is none may raise."""
 
 
-class StreamDecoder:
+class StreamDecoder(ABC):
     """A decoder of server-sent events; a member of the family reads the frames."""
 
     __slots__ = ("_over", "_splitter")
@@ -52,10 +54,11 @@ class StreamDecoder:
             self._finish(events)
         return events
 
+    @abstractmethod
     def _read(self, frame: bytes, events: list[Event]) -> None:
         """A whole frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _finish(self, events: list[Event]) -> None:
         """The stream is over, and nothing in it said so."""
 

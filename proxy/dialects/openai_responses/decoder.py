@@ -91,6 +91,9 @@ class ResponsesDecoder(StreamDecoder):
             return
         self._add(event, frame, events)
 
+    def _finish(self, events: list[Event]) -> None:
+        """Nothing: the end is said, or it did not come."""
+
     def _odd(self, frame: bytes, events: list[Event]) -> None:
         """A frame that is not the plain one of an event that we know."""
         data = parse_frame(frame).data

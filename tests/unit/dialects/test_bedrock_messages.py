@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.chat import Chat, Message, NativePart, Omissions, Raw, Rendering, TextPart
+from proxy.chat import (
+    Chat,
+    Message,
+    NativePart,
+    Omissions,
+    Quirks,
+    Raw,
+    Rendering,
+    TextPart,
+)
 from proxy.dialects._bedrock.frames import event_frame, exception_frame
 from proxy.dialects.anthropic_messages import AnthropicMessages
 from proxy.dialects.bedrock_messages import VERSION, BedrockMessages
@@ -109,6 +118,43 @@ def test_what_clients_of_anthropic_say_goes_along_as_they_said_it() -> None:
         **{name: value for name, value in json.loads(body).items() if name != "model"},
         "anthropic_version": VERSION,
     }
+
+
+TAKEN = Quirks(betas=("interleaved-thinking-2025-05-14", "context-1m-2025-08-07"))
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (b"", ["context-1m-2025-08-07"]),
+        (b',"anthropic_beta":["mine"]', ["mine", "context-1m-2025-08-07"]),
+        (b',"anthropic_beta":["context-1m-2025-08-07"]', ["context-1m-2025-08-07"]),
+        (b',"anthropic_beta":"odd"', "odd"),
+    ],
+)
+def test_features_that_the_head_asks_for_stand_in_the_body_if_bedrock_knows_them(
+    own: bytes, expected: object
+) -> None:
+    """Trap 19: they are added to what the body asks for; what Bedrock does not know is a 400."""
+    request = ANTHROPIC.parse(b'{"model":"m","max_tokens":9,"messages":[]%b}' % own)
+    request.headers = (
+        (b"anthropic-beta", b"claude-code-20250219"),
+        (b"Anthropic-Beta", b"oauth-2025-04-20, context-1m-2025-08-07"),
+    )
+    omissions = Omissions(DIALECT.name, reject=True)
+    rendering = Rendering(model="theirs", omissions=omissions, quirks=TAKEN)
+
+    body = json.loads(DIALECT.render(ANTHROPIC.read(request), rendering))
+    assert body["anthropic_beta"] == expected
+
+
+def test_no_feature_is_asked_for_that_nobody_asked_for() -> None:
+    request = ANTHROPIC.parse(b'{"model":"m","max_tokens":9,"messages":[]}')
+    rendering = Rendering(
+        model="theirs", omissions=Omissions(DIALECT.name, reject=True), quirks=TAKEN
+    )
+
+    assert "anthropic_beta" not in json.loads(DIALECT.render(ANTHROPIC.read(request), rendering))
 
 
 def test_what_is_rendered_is_read_to_the_same() -> None:

@@ -336,6 +336,32 @@ def test_the_sdk_raises_what_went_wrong_in_a_stream() -> None:
     )
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_array_that_went_wrong_ends_in_an_error(first: bool) -> None:
+    """Trap 13, of the form that is no stream of events: it is JSON, and it is heard."""
+    before = b"" if first else b'[{"candidates": []}'
+    whole = before + GEMINI.error_element(ProviderOverloaded("busy"), first=first)
+
+    assert json.loads(whole)[-1]["error"]["message"] == "busy"
+    for cut in (whole, whole + b"\n", whole[len(before) :]):
+        told = GEMINI.failure(cut)
+        assert (type(told), str(told)) == (ProviderOverloaded, "busy")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b'{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"error": {}}}}]}}]}]',
+        b'{"candidates":[{"content":{"parts":[{"text":"{\\"error\\": {}}"}]}}]}]',
+        b'{"error": null}]',
+        b'{"x": "error"}]',
+        b"]",
+    ],
+)
+def test_an_array_that_speaks_of_errors_did_not_go_wrong(end: bytes) -> None:
+    assert GEMINI.failure(b"[" + end) is None
+
+
 def test_what_another_dialect_alone_can_say_is_refused() -> None:
     chat = Chat(model="m", messages=[], native=["conversation"], origin="openai_responses")
     rendering = Rendering(model="m", omissions=Omissions("gemini", reject=False))

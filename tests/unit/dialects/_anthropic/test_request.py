@@ -20,6 +20,7 @@ from proxy.chat import (
 from proxy.dialects._anthropic.request import read_chat
 from proxy.dialects._anthropic.wire import ORIGIN
 from proxy.errors import BadRequest
+from proxy.exchange import ParsedRequest
 from proxy.framing.envelope import parse_envelope
 
 HI = [{"role": "user", "content": "hi"}]
@@ -274,3 +275,15 @@ def test_an_edited_request_is_read_as_edited() -> None:
     request.set("system", "new")
 
     assert read_chat(request, answers=True).messages == [Message("system", [TextPart(text="new")])]
+
+
+def test_features_of_all_header_fields_count_each_once() -> None:
+    """Trap 19."""
+    request = ParsedRequest(raw=b'{"model":"m","messages":[]}', model="m", stream=False)
+    request.headers = (
+        (b"anthropic-beta", b"a,b ,"),
+        (b"x-other", b"c"),
+        (b"ANTHROPIC-BETA", b" b, d"),
+    )
+
+    assert read_chat(request, answers=False).betas == ["a", "b", "d"]

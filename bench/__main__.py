@@ -135,7 +135,7 @@ def _print(
     print("\n" + report.overview(options.workloads, summaries, names))
     if baseline:
         print(f"\nIn brackets: median of the ratios to {baseline} in the same round.")
-    if told := report.translation(results.samples):
+    for told in report.comparisons(results.samples):
         print(told)
     for note in notes:
         print(f"note: {note}")

@@ -71,12 +71,26 @@ def parse_cores(text: str) -> dict[int, tuple[float, float]]:
     return found
 
 
-def parse_resident(rollup: str) -> int:
-    """Of /proc/PID/smaps_rollup: resident memory in bytes."""
+class Memory(msgspec.Struct, frozen=True):
+    """What processes have in memory, in bytes."""
+
+    resident: int
+    """Rss: what several share counts for each of them."""
+    share: int
+    """Pss: of what several share, whoever they are, each has its part."""
+
+
+def parse_memory(rollup: str) -> Memory:
+    """What /proc/PID/smaps_rollup says; raises ValueError."""
+    sizes = {}
     for line in rollup.splitlines():
-        if line.startswith("Rss:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError("no Rss in smaps_rollup")
+        name, _, size = line.partition(":")
+        if name in ("Rss", "Pss"):
+            sizes[name] = int(size.split()[0]) * 1024
+    try:
+        return Memory(sizes["Rss"], sizes["Pss"])
+    except KeyError as missing:
+        raise ValueError(f"no {missing.args[0]} in smaps_rollup") from None
 
 
 def family_of(pid: int) -> list[int]:
@@ -101,18 +115,20 @@ def cpu_time(pid: int) -> CpuTime:
     return CpuTime(total, user, system)
 
 
-def resident(pid: int) -> int:
-    """Resident memory of a process and its descendants, in bytes.
+def memory(pid: int) -> Memory:
+    """What a process and its descendants have in memory.
 
     Counted from the page tables: the kernel's running totals are off by some pages for each core.
     """
-    total = 0
+    resident = share = 0
     for one in family_of(pid):
         try:
-            total += parse_resident((_PROC / str(one) / "smaps_rollup").read_text())
+            found = parse_memory((_PROC / str(one) / "smaps_rollup").read_text())
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return total
+        resident += found.resident
+        share += found.share
+    return Memory(resident, share)
 
 
 def cores() -> Mapping[int, tuple[float, float]]:

@@ -51,6 +51,11 @@ class Contender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It passes bytes on as they are. If not, its events are counted instead of compared."""
     workloads: list[str] = []
     """The only ones that it is measured with; empty: all."""
+    spread: bool = False
+    """Each of its child processes has a core of its own, one of them that of the load.
+
+    Processes that take turns on a core empty each other's caches: that would be the figure.
+    """
     ready_timeout: float = 20.0
     """Seconds from its start to its first answer."""
 
@@ -140,6 +145,7 @@ OURS = """
 [server]
 listen = "127.0.0.1:{port}"
 admin_listen = "127.0.0.1:0"
+workers = 1
 
 [provider.openai]
 type = "openai"
@@ -157,6 +163,8 @@ LIBRARIES = """
 from importlib.metadata import version
 print(*(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec")), sep=", ")
 """
+
+TWO_WORKERS = OURS.replace("workers = 1", "workers = 2")
 
 TRANSLATING = """
 [server]
@@ -207,6 +215,16 @@ BUILT_IN = (
         files={"config.toml": OURS},
         env={"BENCH_TOKEN": "sk-bench-upstream"},
         tls='tls = { ca = "{ca}" }',
+    ),
+    # The same by two processes and their supervisor.
+    Contender(
+        "ours-2",
+        ["{venv}/llm-proxy", "serve", "-c", "{folder}/config.toml"],
+        files={"config.toml": TWO_WORKERS},
+        env={"BENCH_TOKEN": "sk-bench-upstream"},
+        tls='tls = { ca = "{ca}" }',
+        workloads=["unary-2k", "start"],
+        spread=True,
     ),
     Contender(
         "translating",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from bench import payloads
-from bench.accounting import CpuTime, cores, cpu_time, resident
+from bench.accounting import CpuTime, Memory, cores, cpu_time, memory
 from bench.figures import Sample
 from bench.generator import Generator
 from bench.process import Cores, Running
@@ -82,10 +82,10 @@ class Meter:
         self._warm_up(workload, running)
         time.sleep(SETTLE_SECONDS)
         self._begin(workload, running)
-        before = _resident(running)
+        before = _memory(running).resident
         reply = self._generator.go(0)
         time.sleep(SETTLE_SECONDS)
-        after = _resident(running)
+        after = _memory(running).resident
         self._generator.end()
         detail = {"base_mb": before / 1e6, "open_seconds": reply.seconds}
         return (after - before) / workload.connections / 1024, detail
@@ -94,11 +94,11 @@ class Meter:
         self._warm_up(workload, running)
         time.sleep(SETTLE_SECONDS)
         self._begin(workload, running)
-        before = peak = _resident(running)
+        before = peak = _memory(running).resident
 
         def watch() -> None:
             nonlocal peak
-            peak = max(peak, _resident(running))
+            peak = max(peak, _memory(running).resident)
 
         reply = self._generator.go(self._length.slow_window, watch)
         watch()
@@ -112,7 +112,11 @@ class Meter:
 
     def _start(self, workload: Workload, running: Running) -> tuple[float, dict[str, float]]:
         time.sleep(_IDLE_SECONDS)
-        return running.ready_seconds, {"idle_mb": _resident(running) / 1e6}
+        held = _memory(running)
+        return running.ready_seconds, {
+            "idle_mb": held.resident / 1e6,
+            "share_mb": held.share / 1e6,
+        }
 
     def _begin(self, workload: Workload, running: Running, **other: object) -> None:
         contender = running.contender
@@ -145,6 +149,6 @@ class Meter:
         return CpuTime(0.0, 0.0, 0.0) if running.pid is None else cpu_time(running.pid)
 
 
-def _resident(running: Running) -> int:
+def _memory(running: Running) -> Memory:
     assert running.pid is not None
-    return resident(running.pid)
+    return memory(running.pid)

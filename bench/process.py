@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.accounting import family_of
 from bench.contenders import Contender, Place
 from bench.generator import WorkloadFailed
 
@@ -71,9 +73,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(
-    contender: Contender, place: Place, core: int | None, probe: bytes
-) -> Iterator[Running]:
+def running(contender: Contender, place: Place, cores: Cores, probe: bytes) -> Iterator[Running]:
     """Start a contender; it is killed on the way out.
 
     `probe` is a request that it must answer with 200. Raises WorkloadFailed.
@@ -86,7 +86,7 @@ def running(
         (place.folder / name).write_text(place.fill(contender, text))
     log = place.folder / "log"
     started = time.monotonic()
-    process = _start(contender, place, core, log)
+    process = _start(contender, place, cores.proxy, log)
     try:
         deadline = started + contender.ready_timeout
         while not (answer := _ask(place.port, probe)).startswith(READY):
@@ -97,7 +97,10 @@ def running(
                     f"not ready after {contender.ready_timeout:g} s: {answer}; {_last(log)}"
                 )
             time.sleep(0.001)
-        yield Running(contender, place.port, process.pid, time.monotonic() - started)
+        ready_seconds = time.monotonic() - started
+        if contender.spread and cores.pinned:
+            _spread(process.pid, cores.pinned)
+        yield Running(contender, place.port, process.pid, ready_seconds)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -138,6 +141,14 @@ def _start(
             start_new_session=True,
             preexec_fn=_end_with_parent,
         )
+
+
+def _spread(pid: int, cores: Sequence[int]) -> None:
+    """Give each child of a process a core of its own, as long as there are some."""
+    children = [one for one in family_of(pid) if one != pid]
+    for child, core in zip(children, itertools.cycle(cores), strict=False):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(child, {core})
 
 
 def _end_with_parent() -> None:

@@ -138,6 +138,7 @@ _DETAILS = (
     ("read_mb", "read MB", number),
     ("pushed_mb", "taken MB", number),
     ("idle_mb", "idle MB", number),
+    ("share_mb", "Pss MB", number),
 )
 
 
@@ -193,20 +194,29 @@ def disturbed(samples: Sequence[Sample]) -> dict[str, float]:
     return {workload: mean for workload, mean in means.items() if mean >= DISTURBED}
 
 
-def translation(samples: Sequence[Sample]) -> str:
-    """What translating an event costs beside passing it on; "" where not both were measured."""
-    lockstep = [sample for sample in samples if sample.workload == "lockstep"]
-    found = ratios(
-        [sample for sample in lockstep if sample.contender == "translating"],
-        [sample for sample in lockstep if sample.contender == "ours"],
-    )
-    if not found:
-        return ""
-    times = spread(found)
-    return (
-        f"An event that is translated (Anthropic to OpenAI) costs {number(times.median)} times one "
-        f"that passes ({range_of(times)}, in the same rounds)."
-    )
+_COMPARED = (
+    ("lockstep", "translating", "An event that is translated (Anthropic to OpenAI)", "that passes"),
+    ("unary-2k", "ours-2", "A request to two workers", "to one"),
+)
+"""Of a workload, one of our contenders beside `ours`, and what the two differ in."""
+
+
+def comparisons(samples: Sequence[Sample]) -> list[str]:
+    """What our own contenders cost beside each other, as far as both were measured."""
+    told = []
+    for workload, contender, one, other in _COMPARED:
+        mine = [sample for sample in samples if sample.workload == workload]
+        found = ratios(
+            [sample for sample in mine if sample.contender == contender],
+            [sample for sample in mine if sample.contender == "ours"],
+        )
+        if found:
+            times = spread(found)
+            told.append(
+                f"{one} costs {number(times.median)} times one {other} ({range_of(times)}, in the "
+                "same rounds)."
+            )
+    return told
 
 
 def failure_lines(failures: Sequence[Failure]) -> list[str]:

@@ -136,7 +136,7 @@ class Rounds:
             place.port, contender.path, contender.headers, body_size=512, stream=False
         )
         try:
-            return stack.enter_context(running(contender, place, self._cores.proxy, probe.data))
+            return stack.enter_context(running(contender, place, self._cores, probe.data))
         except WorkloadFailed as failed:
             self._failed(workload, contender, round_, failed)
             self._dead.add((contender.name, workload.tls))

@@ -175,6 +175,6 @@ WORKLOADS = (
         START,
         "start",
         "from exec to the end of the first proxied answer, asked for every millisecond; the memory "
-        "is what is resident 0.3 s later",
+        "is what is resident 0.3 s later (Pss: what several processes share, counted in parts)",
     ),
 )

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bench import accounting
-from bench.accounting import CpuTime, Stat, family, parse_cores, parse_resident, parse_stat
+from bench.accounting import CpuTime, Memory, Stat, family, parse_cores, parse_memory, parse_stat
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,14 +39,16 @@ def test_cores_are_busy_with_all_but_idling_and_waiting() -> None:
     assert parse_cores(text) == {0: (5.0, 2.0), 1: (0.0, 0.0)}
 
 
-def test_resident_memory_is_the_rss_of_the_rollup() -> None:
+def test_memory_is_what_the_rollup_says() -> None:
     text = "55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss:     1234 kB\nPss:     1000 kB\n"
-    assert parse_resident(text) == 1234 * 1024
+    assert parse_memory(f"{text}Pss_Dirty:  7 kB\n") == Memory(1234 * 1024, 1000 * 1024)
 
 
-def test_a_rollup_without_rss_is_refused() -> None:
-    with pytest.raises(ValueError, match="Rss"):
-        parse_resident("Pss: 5 kB\n")
+@pytest.mark.parametrize("there", ["Rss", "Pss"])
+def test_a_rollup_that_lacks_a_line_is_refused(there: str) -> None:
+    [absent] = {"Rss", "Pss"} - {there}
+    with pytest.raises(ValueError, match=f"no {absent}"):
+        parse_memory(f"{there}: 5 kB\n")
 
 
 def test_what_was_used_since_is_the_difference() -> None:
@@ -62,9 +64,10 @@ def test_the_cpu_time_of_this_process_grows_by_what_it_burns() -> None:
 
 
 def test_this_process_holds_memory_and_one_that_is_gone_holds_none() -> None:
-    assert accounting.resident(os.getpid()) > 1024 * 1024
+    held = accounting.memory(os.getpid())
+    assert held.resident >= held.share > 1024 * 1024
     gone = 2**22 + 1  # beyond the kernel's largest
-    assert accounting.resident(gone) == 0
+    assert accounting.memory(gone) == Memory(0, 0)
     assert accounting.cpu_time(gone) == CpuTime(0.0, 0.0, 0.0)
 
 

@@ -15,6 +15,7 @@ def test_by_default_it_is_the_quick_pass_of_everybody() -> None:
         "haproxy",
         "naive",
         "ours",
+        "ours-2",
         "translating",
     ]
     assert all(one.quick for one in found.workloads)

@@ -132,14 +132,17 @@ def test_the_report_is_json_that_reads_back() -> None:
     assert "2 cores" in report.machine_line(msgspec.structs.replace(document.machine, cores=2))
 
 
-def test_translation_is_told_beside_what_passes() -> None:
+def test_our_own_contenders_are_told_beside_each_other() -> None:
     samples = [
         Sample("lockstep", "ours", 0, 10.0, {}),
         Sample("lockstep", "translating", 0, 25.0, {}),
         Sample("lockstep", "ours", 1, 10.0, {}),
         Sample("lockstep", "translating", 1, 35.0, {}),
         Sample("paced", "translating", 1, 99.0, {}),
+        Sample("unary-2k", "ours", 1, 100.0, {}),
+        Sample("unary-2k", "ours-2", 1, 105.0, {}),
     ]
-    assert "costs 3.00 times" in report.translation(samples)
-    assert "2.50-3.50" in report.translation(samples)
-    assert report.translation(samples[:1]) == ""
+    translated, workers = report.comparisons(samples)
+    assert "costs 3.00 times one that passes (2.50-3.50" in translated
+    assert "two workers costs 1.05 times one to one" in workers
+    assert report.comparisons(samples[:1]) == []

@@ -11,13 +11,13 @@ import re
 import msgspec
 
 MAX_HEAD = 16 * 1024
+MAX_LENGTH_DIGITS = 15
 
 _match_head = re.compile(
     rb"POST (/[!-~]*+) HTTP/1\.1\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
 ).match
 _fields = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n").findall
-_is_length = re.compile(rb"[0-9]{1,15}").fullmatch
 
 _ELSEWHERE = frozenset(
     {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer"}
@@ -49,7 +49,7 @@ class OrdinaryHead(msgspec.Struct, gc=False):
         if not data.startswith(self.before) or not data.startswith(self.after, end):
             return None
         digits = data[start:end]
-        if not _is_length(digits):
+        if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
             return None
         return end + len(self.after), int(digits)
 
@@ -66,7 +66,8 @@ def parse_ordinary(data: bytes) -> OrdinaryHead | None:
     if (
         len(by_name) != len(fields)
         or not by_name.get(b"host")
-        or not _is_length(length)
+        or not length.isdigit()
+        or len(length) > MAX_LENGTH_DIGITS
         or by_name.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         or not _ELSEWHERE.isdisjoint(by_name)
     ):

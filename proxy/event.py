@@ -167,8 +167,10 @@ class Used(Event):
     usage: Usage
 
 
-class Failure(Event):
+class Failure(Event, gc=True):
     """The provider said that it failed; nothing follows."""
+
+    # The collector must see it: the error's traceback may lead back to it.
 
     error: ProxyError
 

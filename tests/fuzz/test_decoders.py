@@ -5,6 +5,7 @@ new seed each time; a failure names the seed, and FUZZ_SEED plays it again.
 """
 
 import contextlib
+import gc
 import os
 import random
 import time
@@ -410,6 +411,21 @@ def test_a_decoder_raises_nothing_but_its_own_error(name: str) -> None:
         except Exception as error:
             pytest.fail(f"{name} raised {error!r} for {data!r} (FUZZ_SEED={SEED})")
     assert tried > 100
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_what_a_decoder_failed_at_can_be_forgotten(name: str) -> None:
+    """An error whose traceback leads back to it is for the collector to see."""
+    decode, corpus = DECODERS[name]
+
+    def fail() -> int:
+        for data in (*corpus, *(sample[: len(sample) // 2] + b"\xff{" for sample in corpus)):
+            with contextlib.suppress(FramingError, ProxyError, ConfigError):
+                decode(data)
+        gc.collect()
+        return sum(isinstance(each, (FramingError, ProxyError)) for each in gc.get_objects())
+
+    assert fail() == fail()
 
 
 def _mutations(corpus: list[bytes], rng: random.Random) -> Iterator[bytes]:

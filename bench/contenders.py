@@ -4,7 +4,7 @@ Any other gateway joins with ``--add FILE``, a TOML file with the fields of `Con
 
     name = "litellm"
     command = ["/opt/litellm/bin/litellm", "--config", "{folder}/config.yaml", "--port", "{port}"]
-    headers = { Authorization = "Bearer sk-1234" }
+    headers = { Authorization = "Bearer sk-bench-d41d8cd98f00b204e9800998ecf8427e" }
     exact = false
 
     [files]
@@ -13,6 +13,7 @@ Any other gateway joins with ``--add FILE``, a TOML file with the fields of `Con
       - model_name: gpt-4o-mini
         litellm_params:
           {model: openai/gpt-4o-mini, api_base: "{upstream}/v1", api_key: unused}
+    general_settings: {master_key: sk-bench-d41d8cd98f00b204e9800998ecf8427e}
     '''
 
 In `command`, `env`, `files` and `tls` these stand for what is only known at the start: {port} to

@@ -112,10 +112,15 @@ static bool asks_usage(const char *body, size_t size) {
 
 /* The stream that a request names in the field `key`; NULL = none of this run. */
 static Stream *named_stream(const char *body, size_t size, const char *key) {
-    const char *at = memmem(body, size, key, strlen(key));
-    if (at == NULL) return NULL;
-    for (at += strlen(key); *at == ' ' || *at == ':' || *at == '"'; at++) {
-    }
+    const char *at = body, *end = body + size;
+    /* The same word may be a value, as in a message's role, and come first. */
+    do {
+        at = memmem(at, (size_t)(end - at), key, strlen(key));
+        if (at == NULL) return NULL;
+        at += strlen(key);
+        while (*at == ' ') at++;
+    } while (*at != ':');
+    while (*at == ' ' || *at == ':' || *at == '"') at++;
     size_t number = *at == 's' ? (size_t)strtoul(at + 1, NULL, 10) : run.connections;
     return number < run.connections ? &streams[number] : NULL;
 }

@@ -37,10 +37,6 @@ class Owner(Protocol):
     """Nothing more is expected of anybody."""
     outbox: Outbox
 
-    @property
-    def endpoints(self) -> frozenset[bytes]:
-        """The paths of the dialects' endpoints."""
-
     def pipeline(self) -> Pipeline:
         """The pipeline to use for the next request."""
 
@@ -90,11 +86,13 @@ class Headers(Mapping[str, str]):
 class Known:
     """A head that a connection sent, and what was made of it: its next one is mostly the same."""
 
-    __slots__ = ("forwarded", "head", "headers", "target")
+    __slots__ = ("endpoint", "forwarded", "head", "headers", "target")
 
-    def __init__(self, head: OrdinaryHead) -> None:
+    def __init__(self, head: OrdinaryHead, pipeline: Pipeline) -> None:
         self.head = head
         self.target = head.target.decode("ascii")
+        self.endpoint = "#" not in self.target and pipeline.takes(self.target.partition("?")[0])
+        """It asks a dialect's endpoint: any other path is aiohttp's to serve."""
         self.headers = Headers(head.by_name)
         self.forwarded: dict[object, bytes] = {}
 
@@ -275,17 +273,13 @@ class Front(asyncio.Protocol):
             if head is None:
                 self._hand_over(data)
                 return
-            known = self._known = Known(head)
+            known = self._known = Known(head, self._owner.pipeline())
             body = head.again(data)
         assert known is not None
         assert body is not None
         owner = self._owner
         start, length = body
-        if (
-            known.head.target not in owner.endpoints
-            or length > owner.limits.max_body_size
-            or owner.closing
-        ):
+        if not known.endpoint or length > owner.limits.max_body_size or owner.closing:
             self._hand_over(data)
         elif len(data) - start == length:
             self._answer(OrdinaryRequest(self, known, data[start:]))

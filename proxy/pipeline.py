@@ -64,8 +64,10 @@ class Pipeline:
         self._dialect = dialect
         self._responder = Responder(sweep)
         self._models = known_models(router)
-        self.endpoints = router.endpoints
-        """The paths of the dialects' endpoints, as they stand in a request."""
+
+    def takes(self, path: str) -> bool:
+        """Whether the path is a dialect's endpoint."""
+        return self._router.dialect(path) is not None
 
     async def run(self, request: RawRequest, downstream: Downstream) -> None:
         """Answer a request. Raises nothing but CancelledError, once the client has left."""

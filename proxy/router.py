@@ -121,7 +121,7 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_endpoints", "_families", "endpoints", "routes")
+    __slots__ = ("_endpoints", "_families", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
@@ -130,8 +130,6 @@ class Router:
         self._families: dict[str, Dialect] = {}
         for dialect in spoken:
             self._families.setdefault(dialect.family, dialect)
-        self.endpoints = frozenset(path.encode("ascii") for path in self._endpoints.exact)
-        """The paths that name no model, as they stand in a request."""
 
     def dialect(self, path: str) -> Dialect | None:
         """The dialect whose endpoint the path is."""

@@ -180,10 +180,6 @@ class Server:
 
     # What the fronts ask.
 
-    @property
-    def endpoints(self) -> frozenset[bytes]:
-        return self.pipeline().endpoints
-
     def arrived(self, front: Front) -> None:
         assert front.transport is not None
         bound(front.transport)

@@ -238,3 +238,23 @@ async def test_what_is_idle_for_too_long_is_closed_and_leaves_nothing(
         monkeypatch.undo()
         assert (await s.chat()).status == 200
         assert s.upstream.connections == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions?api-version=1",
+        "/v1beta/models/m:generateContent",
+        "/v1beta/models/m:streamGenerateContent?alt=sse",
+    ],
+)
+async def test_whatever_endpoint_is_asked_the_connection_stays_with_the_front(
+    scene: Scenes, path: str
+) -> None:
+    content = {"contents": [{"parts": [{"text": "Hi"}]}], "model": "m", "messages": []}
+    async with scene() as s, s.client() as client:
+        await client.send(request(path, content))
+        assert (await read_answer(client)).fields["x-llm-proxy-route"] == "chat"
+        [server] = s.url.app._listening.servers
+        assert len(server._fronts) == 1
+        assert not server._web.connections

@@ -135,6 +135,12 @@ class Log:
                 times += f',"first_ms":{(exchange.first_at - start) * 1000:.3f}'
         if usage is not None:
             counts = f',"input_tokens":{usage.input_tokens},"output_tokens":{usage.output_tokens}'
+            if usage.cached_tokens or usage.reasoning_tokens or usage.cache_write_tokens:
+                counts += (
+                    f',"cached_tokens":{usage.cached_tokens}'
+                    f',"reasoning_tokens":{usage.reasoning_tokens}'
+                    f',"cache_write_tokens":{usage.cache_write_tokens}'
+                )
         if error is not None:
             said = Wrong(error.code, _explain(error), exchange.phase)
             wrong = f",{msgspec.json.encode(said)[1:-1].decode()}"

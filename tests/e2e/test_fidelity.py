@@ -1,7 +1,7 @@
 """What nobody changed leaves byte for byte, wherever it is cut; what was changed, changed in place.
 
-The recorded traffic is of many providers that speak OpenAI's dialect. It is served by a scripted
-upstream, framed and cut in several ways, and read back by a raw client.
+The recorded traffic is of many providers, in every dialect that clients speak. It is served by a
+scripted upstream, framed and cut in several ways, and read back by a raw client.
 """
 
 import asyncio
@@ -19,17 +19,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.event import Usage
 from proxy.framing.chunked import LAST_CHUNK, encode_chunk
 from proxy.testing import Connection, ProxyURL, RawClient, Upstream, answer, request, serve
+from tests.recorded import STREAM, Recorded, recordings, used
 
-ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/embeddings")
-KINDS = ("chat.completions", "completions", "responses", "embeddings")
-STREAM = "text/event-stream"
+DIALECTS = (
+    *("openai_chat", "openai_completions", "openai_responses", "openai_embeddings"),
+    *("anthropic_messages", "anthropic_count_tokens", "gemini", "gemini_count_tokens"),
+)
 
 CONFIG = """
 [provider.fake]
 type = "vllm"
 url = "%s/v1"
+dialects = [
+    "openai_chat", "openai_completions", "openai_responses", "openai_embeddings",
+    "anthropic_messages", "anthropic_count_tokens", "gemini", "gemini_count_tokens",
+]
 forward_headers = ["x-case", "x-way"]
 
 [[route]]
@@ -41,9 +48,6 @@ path = "/v1/*"
 targets = ["fake"]
 """
 
-FRAMING = {"content-length", "transfer-encoding", "content-encoding"}
-"""Fields that told how the recorder's peer sent the body: here that is the test's affair."""
-
 OURS = {"cache-control", "x-accel-buffering"}
 """Fields of a stream that the proxy writes in the provider's place."""
 
@@ -53,72 +57,24 @@ WITHHELD = {
 }
 """Fields that belong to one connection, or to one site and its browsers."""
 
-COUNTS = {"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"}
+
+def asked(case: Recorded) -> bool:
+    """Whether the client asked for usage in the stream."""
+    options = json.loads(case.request).get("stream_options")
+    return bool(options and options.get("include_usage"))
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """One recorded exchange; `fields` are the response's, without those that framed it."""
-
-    id: str
-    kind: str
-    request: bytes
-    status: int
-    fields: list[tuple[str, str]]
-    response: bytes
-
-    @property
-    def path(self) -> str:
-        return "/v1/" + self.kind.replace(".", "/")
-
-    @property
-    def streamed(self) -> bool:
-        return any(name == "content-type" and STREAM in value for name, value in self.fields)
-
-    @property
-    def asked(self) -> bool:
-        """Whether the client asked for usage in the stream."""
-        options = json.loads(self.request).get("stream_options")
-        return bool(options and options.get("include_usage"))
-
-    @property
-    def may_be_asked(self) -> bool:
-        """Whether the proxy may ask in the client's place."""
-        streams = json.loads(self.request).get("stream") is True
-        return streams and "completions" in self.kind and not self.asked
-
-
-def recorded(folder: Path) -> list[Recorded]:
-    """Every exchange of the folder that is one of OpenAI's dialect and names a model."""
-    found = []
-    for line in (folder / "index.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        path = row["path"].partition("?")[0]
-        if row["kind"] not in KINDS or row["method"] != "POST" or not path.endswith(ENDPOINTS):
-            continue
-        body = (folder / "bodies" / row["req_body"]).read_bytes()
-        if not body.startswith(b"{") or not isinstance(json.loads(body).get("model"), str):
-            continue
-        fields = [(name.lower(), value.strip(" \t")) for name, value in row["resp_headers"]]
-        if row["stream"] == "sse" and "content-type" not in dict(fields):
-            fields.append(("content-type", STREAM))
-        found.append(
-            Recorded(
-                row["id"],
-                row["kind"],
-                body,
-                row["status"],
-                [field for field in fields if field[0] not in FRAMING],
-                (folder / "bodies" / row["resp_body"]).read_bytes(),
-            )
-        )
-    assert len(found) > 300
-    return found
+def may_be_asked(case: Recorded) -> bool:
+    """Whether the proxy may ask in the client's place."""
+    streams = json.loads(case.request).get("stream") is True
+    return streams and case.dialect in ("openai_chat", "openai_completions") and not asked(case)
 
 
 @pytest.fixture(scope="module")
 def cases(cassettes: Path) -> list[Recorded]:
-    return recorded(cassettes)
+    found = recordings(cassettes, *DIALECTS)
+    assert len(found) > 400
+    return found
 
 
 def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:
@@ -166,13 +122,15 @@ class Replay:
         self._dice = random.Random(1)
 
     async def __call__(self, connection: Connection, /) -> None:
-        asked = connection.request
-        assert asked is not None
-        case = self._cases[asked.header("x-case") or ""]
-        framing, way = (asked.header("x-way") or "").split()
+        got = connection.request
+        assert got is not None
+        case = self._cases[got.header("x-case") or ""]
+        framing, way = (got.header("x-way") or "").split()
         sizes, cuts = [9, 1, 40], [1]
         if way != "bytes":
             sizes = cuts = []
+        if way == "frames":
+            sizes = [len(frame) for frame in frames(case.response)]
         if way == "random":
             sizes, cuts = (self._dice.choices(range(1, 4000), k=9) for _ in range(2))
         lines = [f"HTTP/1.1 {case.status} As It Was", *map(": ".join, case.fields)]
@@ -190,11 +148,11 @@ class Passage:
     seen: bytes
 
     @property
-    def tokens(self) -> tuple[int, int] | None:
+    def usage(self) -> Usage | None:
         """What the log says was used."""
         if "input_tokens" not in self.log:
             return None
-        return self.log["input_tokens"], self.log["output_tokens"]
+        return Usage(*(self.log.get(name, 0) for name in Usage.__struct_fields__))
 
 
 class Recital:
@@ -209,7 +167,7 @@ class Recital:
         """Ask for `case`, with another `body` than the recorded one if there is one."""
         headers = {"x-case": case.id, "x-way": way}
         sent = case.request if body is None else body
-        await self._client.send(request(case.path, sent, headers=headers))
+        await self._client.send(request(case.target, sent, headers=headers))
         head = await self._client.read_head()
         payload = await self._client.read_body()
         assert self._client.clean_end, case.id
@@ -228,11 +186,16 @@ async def reciting(cases: list[Recorded], usage: str) -> AsyncIterator[Recital]:
         yield Recital(proxy, upstream, client)
 
 
+def frames(stream: bytes) -> list[bytes]:
+    """The stream, cut behind each blank line."""
+    found = re.findall(rb".*?(?:\r?\n){2}|.+\Z", stream, re.DOTALL)
+    assert b"".join(found) == stream
+    return found
+
+
 def without_usage(stream: bytes) -> bytes:
     """The stream without the chunk that says nothing but what was used."""
-    frames = re.findall(rb".*?(?:\r?\n){2}|.+\Z", stream, re.DOTALL)
-    assert b"".join(frames) == stream
-    return b"".join(frame for frame in frames if not _is_usage(frame))
+    return b"".join(frame for frame in frames(stream) if not _is_usage(frame))
 
 
 def _is_usage(frame: bytes) -> bool:
@@ -243,32 +206,12 @@ def _is_usage(frame: bytes) -> bool:
     return bool(chunk.get("usage")) and chunk.get("choices") == []
 
 
-def used(case: Recorded) -> tuple[int, int] | None:
-    """The tokens that the response itself says it took; what comes last counts."""
-    documents = [case.response]
-    if not case.response.lstrip().startswith(b"{"):
-        documents = [line[5:] for line in case.response.splitlines() if line.startswith(b"data:")]
-    found: dict[str, Any] = {}
-    for document in documents:
-        if document.strip() not in (b"", b"[DONE]"):
-            value = json.loads(document)
-            inner = (value.get("response") or value.get("x_groq") or {}).get("usage")
-            found = value.get("usage") or inner or found
-    if not found.keys() & COUNTS:
-        return None
-    inputs = found.get("prompt_tokens") or found.get("input_tokens") or 0
-    outputs = found.get("completion_tokens") or found.get("output_tokens") or 0
-    thought = (found.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    # One provider counts its reasoning beside its output, and its total is the sum of all three.
-    beside = found.get("total_tokens") == inputs + outputs + thought
-    return inputs, outputs + (thought if beside else 0)
-
-
 def assert_passed_on(case: Recorded, passage: Passage, expected: bytes) -> None:
     """The answer is the provider's: its status, its fields before ours, its body."""
     assert passage.status == case.status, case.id
     assert passage.body == expected, case.id
-    withheld = WITHHELD | (OURS if case.streamed else set())
+    ours = OURS if case.streamed and case.status < 400 else set()
+    withheld = WITHHELD | ours
     kept = [field for field in case.fields if field[0] not in withheld]
     assert passage.fields[: len(kept)] == kept, case.id
     added = dict(passage.fields[len(kept) :])
@@ -278,7 +221,7 @@ def assert_passed_on(case: Recorded, passage: Passage, expected: bytes) -> None:
     own_id = {"x-request-id"} - dict(kept).keys()
     framing = {"content-length"} & added.keys() or {"transfer-encoding"}
     others = {name for name in added if not name.startswith("x-llm-proxy-")}
-    assert others == {"server-timing", *own_id, *framing, *(OURS if case.streamed else ())}, case.id
+    assert others == {"server-timing", *own_id, *framing, *ours}, case.id
 
 
 def raw_fields(body: bytes) -> list[tuple[str, str]]:
@@ -307,7 +250,7 @@ def spell(fields: list[tuple[str, str]]) -> bytes:
     return b"{%b}" % inside.encode()
 
 
-WAYS = ["length whole", "length random", "chunked whole", "chunked random"]
+WAYS = ["length whole", "length random", "chunked whole", "chunked random", "chunked frames"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -318,7 +261,7 @@ async def test_recorded_answers_are_passed_on_byte_for_byte(
     async with reciting(cases, usage) as recital:
         for case in cases:
             passage = await recital.play(case, way)
-            if usage == "auto" and case.may_be_asked:
+            if usage == "auto" and may_be_asked(case):
                 before = [field for field in raw_fields(case.request) if field[0] != OPTIONS]
                 assert passage.seen == spell([*before, (OPTIONS, ASKED)]), case.id
                 stripped = without_usage(case.response) if case.streamed else case.response
@@ -327,7 +270,7 @@ async def test_recorded_answers_are_passed_on_byte_for_byte(
                 assert passage.seen == case.request, case.id
                 assert_passed_on(case, passage, case.response)
                 if case.status < 400:
-                    assert passage.tokens == used(case), case.id
+                    assert passage.usage == used(case), case.id
 
 
 OPTIONS, ASKED = "stream_options", '{"include_usage":true}'
@@ -341,7 +284,7 @@ async def test_who_does_not_ask_for_usage_is_spared_exactly_its_chunk(
     spared = 0
     async with reciting(cases, "auto") as recital:
         for case in cases:
-            if not (case.asked and case.streamed):
+            if not (asked(case) and case.streamed):
                 continue
             unasked = [field for field in raw_fields(case.request) if field[0] != OPTIONS]
             passage = await recital.play(case, way, spell(unasked))
@@ -349,7 +292,7 @@ async def test_who_does_not_ask_for_usage_is_spared_exactly_its_chunk(
             expected = without_usage(case.response)
             spared += expected != case.response
             assert_passed_on(case, passage, expected)
-            assert passage.tokens == used(case), case.id
+            assert passage.usage == used(case), case.id
     assert spared > 10
 
 
@@ -360,16 +303,16 @@ async def test_recorded_answers_that_come_byte_by_byte(
     few: dict[object, Recorded] = {}
     for case in sorted(cases, key=lambda case: len(case.response)):
         if len(case.response) > 300:
-            few.setdefault((case.kind, case.streamed, b"\r\n" in case.response), case)
+            few.setdefault((case.dialect, case.kind, b"\r\n" in case.response), case)
     assert len(few) > 6
     async with reciting(cases, usage) as recital:
         for case in few.values():
             passage = await recital.play(case, f"{framing} bytes")
-            stripped = usage == "auto" and case.may_be_asked and case.streamed
+            stripped = usage == "auto" and may_be_asked(case) and case.streamed
             assert_passed_on(
                 case, passage, without_usage(case.response) if stripped else case.response
             )
-            assert passage.tokens == used(case), case.id
+            assert passage.usage == used(case), case.id
 
 
 async def test_a_schema_that_has_a_usage_is_not_taken_for_usage() -> None:

@@ -98,6 +98,18 @@ def test_the_line_of_an_exchange_says_what_is_known_of_it(writer: Writer) -> Non
     }
 
 
+def test_tokens_of_a_cache_and_of_reasoning_are_said_if_there_are_any(writer: Writer) -> None:
+    exchange = finished()
+    exchange.usage = Usage(9, 8, reasoning_tokens=7)
+    Log(writer).exchange(exchange)
+
+    line = writer.last
+    assert [line[f"{kind}_tokens"] for kind in ("input", "output", "cached", "reasoning")] == [
+        *(9, 8, 0, 7),
+    ]
+    assert line["cache_write_tokens"] == 0
+
+
 def test_what_is_not_known_is_left_out(writer: Writer) -> None:
     Log(writer).exchange(finished())
 

@@ -11,8 +11,8 @@ from proxy.dialects._gemini.render import render_chat
 from proxy.dialects._gemini.stream import StreamDecoder, StreamEncoder
 from proxy.dialects._gemini.whole import decode_whole, encode_whole
 from proxy.dialects._gemini.wire import encode
-from proxy.errors import ProxyError
-from proxy.event import Event
+from proxy.errors import BadResponse, ProxyError
+from proxy.event import End, Event, Failure
 from proxy.exchange import ParsedRequest
 
 _PLACES = (
@@ -50,6 +50,13 @@ class GeminiGenerate(Gemini):
         return encode(render_chat(ask, rendering))
 
     def decode(self, body: bytes) -> list[Event]:
+        if body[:64].lstrip().startswith(b"["):
+            # A stream in its other form: not every server of this API heeds `alt=sse`.
+            decoder = StreamDecoder()
+            events = [*decoder.feed(body), *decoder.close()]
+            if not events or type(events[-1]) not in (End, Failure):
+                raise BadResponse("the provider's answer is an array that was cut off")
+            return events
         return decode_whole(body)
 
     def encode(self, ask: Ask, events: list[Event]) -> bytes:

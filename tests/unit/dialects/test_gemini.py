@@ -25,7 +25,7 @@ from proxy.chat import (
     ToolChoice,
 )
 from proxy.dialects.gemini import GeminiGenerate
-from proxy.errors import ProviderOverloaded, Unsupported
+from proxy.errors import BadResponse, ProviderOverloaded, Unsupported
 from proxy.event import (
     Arguments,
     Begin,
@@ -346,6 +346,15 @@ def test_an_array_that_went_wrong_ends_in_an_error(first: bool) -> None:
     for cut in (whole, whole + b"\n", whole[len(before) :]):
         told = GEMINI.failure(cut)
         assert (type(told), str(told)) == (ProviderOverloaded, "busy")
+
+
+def test_an_array_is_read_where_events_were_asked_for() -> None:
+    answer = b'{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}'
+
+    assert GEMINI.decode(b" \n[%b]" % answer) == GEMINI.decode(answer)
+    for body in (b"[", b"[]", b"[%b" % answer):
+        with pytest.raises(BadResponse):
+            GEMINI.decode(body)
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,85 @@ FRAMES = [
 @pytest.mark.parametrize(("raw", "event", "data"), FRAMES)
 def test_what_a_frame_says(raw: bytes, event: bytes, data: bytes) -> None:
     assert parse_frame(raw) == Frame(event, data)
+
+
+# The cases of the web platform's own tests of event streams (eventsource/format-*), and what a
+# browser makes of each: the type and the data of every event that it dispatches.
+
+LONG = b"x" * 2000
+STANDARD: dict[str, tuple[bytes, list[tuple[bytes, bytes]]]] = {
+    "bom": (b"\xef\xbb\xbfdata:1\n\ndata:3\n\n", [(b"", b"1"), (b"", b"3")]),
+    "two boms": (
+        b"\xef\xbb\xbf\xef\xbb\xbfdata:1\n\ndata:2\n\ndata:3\n\n",
+        [(b"", b"2"), (b"", b"3")],
+    ),
+    "comments": (
+        b"data:1\r:\0\n:\r\ndata:2\n:%b\rdata:3\n:data:fail\r:%b\ndata:4\n\n" % (LONG, LONG),
+        [(b"", b"1\n2\n3\n4")],
+    ),
+    "data before the final empty line": (b"retry:1000\ndata:test1\n\nid:test\n", [(b"", b"test1")]),
+    "field data": (b"data:\ndata\n\ndata:test\n\n", [(b"", b"\n"), (b"", b"test")]),
+    "field event": (b"event:test\ndata:x\n\ndata:x\n\n", [(b"test", b"x"), (b"", b"x")]),
+    "field event, empty": (b"event: \ndata:data\n\n", [(b"", b"data")]),
+    "field event, again empty": (b"event:a\nevent:\ndata:data\n\n", [(b"", b"data")]),
+    "field id": (b"id: \xe2\x80\xa6\ndata:1\n\ndata:2\n\n", [(b"", b"1"), (b"", b"2")]),
+    "field id, twice": (b"id\ndata:1\n\nid:2\nid\ndata:3\n\n", [(b"", b"1"), (b"", b"3")]),
+    "field id, null": (b"id:a\0b\ndata:1\n\n", [(b"", b"1")]),
+    "field parsing": (
+        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n"
+        b" data:32\ndata:4\n\n",
+        [(b"", b"\0\n 2\n1\n3\n\n4")],
+    ),
+    "field retry": (b"retry:3000\ndata:x\n\n", [(b"", b"x")]),
+    "field retry, bogus": (b"retry:3000\nretry:1000x\ndata:x\n\n", [(b"", b"x")]),
+    "field retry, empty": (b"retry\ndata:test\n\n", [(b"", b"test")]),
+    "field unknown": (
+        b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\n\n",
+        [(b"", b"test\n")],
+    ),
+    "leading space": (b"data:\ttest\rdata: \ndata:test\n\n", [(b"", b"\ttest\n\ntest")]),
+    "newlines": (b"data:test\r\ndata\ndata:test\r\n\r", [(b"", b"test\n\ntest")]),
+    "null character": (b"data:\0\n\n\n\n", [(b"", b"\0")]),
+    "utf-8": (b"data:ok\xe2\x80\xa6\n\n", [(b"", b"ok\xe2\x80\xa6")]),
+    "a comment alone": (b":\n\n: a\n\ndata:1\n\n", [(b"", b"1")]),
+    "no data, no event": (b"event:a\nid:1\n\ndata:1\n\n", [(b"", b"1")]),
+    "mixed line ends": (
+        b"data:1\n\r\ndata:2\r\rdata:3\r\n\n",
+        [(b"", b"1"), (b"", b"2"), (b"", b"3")],
+    ),
+    "a colon in data": (b"data:a:b\ndata: :\n\n", [(b"", b"a:b\n:")]),
+    "only a field's name": (b"data\ndata\n\n", [(b"", b"\n")]),
+    "many empty lines": (b"\n\n\r\n\rdata:1\n\n\n\ndata:2\n\n", [(b"", b"1"), (b"", b"2")]),
+}
+
+
+def dispatched(pieces: list[bytes]) -> list[tuple[bytes, bytes]]:
+    frames, rest = split(pieces)
+    read = [parse_frame(frame) for frame in [*frames, rest]]
+    return [(frame.event, frame.data) for frame in read if frame.data]
+
+
+@pytest.mark.parametrize(("raw", "events"), STANDARD.values(), ids=STANDARD)
+def test_event_streams_are_read_as_browsers_read_them(
+    raw: bytes, events: list[tuple[bytes, bytes]]
+) -> None:
+    for pieces in cuts(raw):
+        assert dispatched(pieces) == events
+
+
+@pytest.mark.parametrize(
+    ("raw", "browsers", "here"),
+    [
+        # A provider's last event may lack its blank line, and it is as good as the others.
+        (b"data:1\n\ndata:2", [(b"", b"1")], [(b"", b"1"), (b"", b"2")]),
+        # A stream may be made of several; no API has a field whose name begins like this.
+        (b"data:1\n\n\xef\xbb\xbfdata:2\n\n", [(b"", b"1")], [(b"", b"1"), (b"", b"2")]),
+        # An event that says nothing means nothing.
+        (b"data:\n\ndata:1\n\n", [(b"", b""), (b"", b"1")], [(b"", b"1")]),
+    ],
+)
+def test_where_they_are_read_otherwise(
+    raw: bytes, browsers: list[tuple[bytes, bytes]], here: list[tuple[bytes, bytes]]
+) -> None:
+    for pieces in cuts(raw):
+        assert dispatched(pieces) == here != browsers

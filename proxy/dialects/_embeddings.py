@@ -150,3 +150,16 @@ def pack(values: list[float]) -> str:
         return b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
     except (struct.error, OverflowError) as error:
         raise BadResponse("the provider's vectors do not fit float32") from error
+
+
+def cohere_fields(embedding: Embedding, omissions: Omissions) -> dict[str, object]:
+    """What Cohere's models are asked, wherever they are served."""
+    return only(
+        {
+            "texts": texts_of(embedding, omissions),
+            # Models since v3 take no request without one.
+            "input_type": embedding.task or "search_document",
+            "embedding_types": ["float"],
+            "output_dimension": embedding.dimensions,
+        }
+    )

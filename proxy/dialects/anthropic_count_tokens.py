@@ -4,7 +4,7 @@ import msgspec
 
 from proxy.chat import Ask, Chat, Rendering
 from proxy.dialects._anthropic import Anthropic, encode, read_chat, render_question
-from proxy.errors import BadResponse
+from proxy.dialects._counting import counted, read_count
 from proxy.event import End, Event, Usage, Used
 from proxy.exchange import ParsedRequest
 
@@ -32,14 +32,7 @@ class AnthropicCountTokens(Anthropic):
         return encode({"model": rendering.model, **render_question(self._chat(ask), rendering)})
 
     def decode(self, body: bytes) -> list[Event]:
-        try:
-            counted = _counted(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadResponse("the provider's answer counts no tokens").because(error) from error
-        return [Used(Usage(input_tokens=counted.input_tokens)), End()]
+        return [Used(Usage(input_tokens=read_count(_counted, body).input_tokens)), End()]
 
     def encode(self, ask: Ask, events: list[Event]) -> bytes:
-        used = [event.usage for event in events if isinstance(event, Used)]
-        if not used:
-            raise BadResponse("the provider's answer counts no tokens")
-        return encode({"input_tokens": used[-1].input_tokens})
+        return encode({"input_tokens": counted(events).input_tokens})

@@ -9,7 +9,7 @@ from proxy.chat import Ask, Rendering
 from proxy.dialects._bedrock import Bedrock
 from proxy.dialects._bedrock.reading import read_question
 from proxy.dialects._bedrock.request import render_question
-from proxy.errors import BadResponse
+from proxy.dialects._counting import counted, read_count
 from proxy.event import End, Event, Usage, Used
 from proxy.exchange import ParsedRequest
 
@@ -37,14 +37,7 @@ class BedrockCountTokens(Bedrock):
         return msgspec.json.encode({"input": {"converse": question}})
 
     def decode(self, body: bytes) -> list[Event]:
-        try:
-            counted = _counted(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadResponse("the provider's answer counts no tokens").because(error) from error
-        return [Used(Usage(input_tokens=counted.input_tokens)), End()]
+        return [Used(Usage(input_tokens=read_count(_counted, body).input_tokens)), End()]
 
     def encode(self, ask: Ask, events: list[Event]) -> bytes:
-        used = [event.usage for event in events if isinstance(event, Used)]
-        if not used:
-            raise BadResponse("the provider's answer counts no tokens")
-        return msgspec.json.encode({"inputTokens": used[-1].input_tokens})
+        return msgspec.json.encode({"inputTokens": counted(events).input_tokens})

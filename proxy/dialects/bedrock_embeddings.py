@@ -11,6 +11,7 @@ from proxy.dialects._embeddings import (
     Answer,
     ProvidersEmbeddings,
     asked,
+    cohere_fields,
     only,
     read_answer,
     texts_of,
@@ -47,7 +48,8 @@ class BedrockEmbeddings(ProvidersEmbeddings):
         if "titan-embed-text" in model:
             return _titan(asked(ask, omissions), omissions)
         if "cohere.embed" in model:
-            return _cohere(asked(ask, omissions, keeps=("task",)), omissions)
+            embedding = asked(ask, omissions, keeps=("task",))
+            return msgspec.json.encode(cohere_fields(embedding, omissions))
         omissions.refuse(f"an input for the model `{model}`", param="model")
 
     def decode(self, body: bytes) -> list[Event]:
@@ -67,13 +69,3 @@ def _titan(embedding: Embedding, omissions: Omissions) -> bytes:
             f"more than one input in a request (there are {len(texts)})", param="input"
         )
     return msgspec.json.encode(only({"inputText": texts[0], "dimensions": embedding.dimensions}))
-
-
-def _cohere(embedding: Embedding, omissions: Omissions) -> bytes:
-    body = {
-        "texts": texts_of(embedding, omissions),
-        "input_type": embedding.task or "search_document",
-        "embedding_types": ["float"],
-        "output_dimension": embedding.dimensions,
-    }
-    return msgspec.json.encode(only(body))

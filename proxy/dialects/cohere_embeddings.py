@@ -7,9 +7,8 @@ from proxy.dialects._embeddings import (
     Answer,
     ProvidersEmbeddings,
     asked,
-    only,
+    cohere_fields,
     read_answer,
-    texts_of,
     to_events,
 )
 from proxy.event import Event, Usage
@@ -44,15 +43,8 @@ class CohereEmbeddings(ProvidersEmbeddings):
 
     def render(self, ask: Ask, rendering: Rendering) -> bytes:
         embedding = asked(ask, rendering.omissions, keeps=("task",))
-        body = {
-            "model": rendering.model,
-            "texts": texts_of(embedding, rendering.omissions),
-            # Models since v3 take no request without one.
-            "input_type": embedding.task or "search_document",
-            "embedding_types": ["float"],
-            "output_dimension": embedding.dimensions,
-        }
-        return msgspec.json.encode(only(body))
+        fields = cohere_fields(embedding, rendering.omissions)
+        return msgspec.json.encode({"model": rendering.model, **fields})
 
     def decode(self, body: bytes) -> list[Event]:
         found = read_answer(_answer, body)

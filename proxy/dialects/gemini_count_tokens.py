@@ -3,13 +3,14 @@
 import msgspec
 
 from proxy.chat import Ask, Chat, Rendering
+from proxy.dialects._counting import counted, read_count
 from proxy.dialects._gemini.endpoint import Gemini, add_instruction, items
 from proxy.dialects._gemini.fields import Fields
 from proxy.dialects._gemini.path import resource
 from proxy.dialects._gemini.read import read_fields
 from proxy.dialects._gemini.render import render_question
 from proxy.dialects._gemini.wire import encode
-from proxy.errors import BadRequest, BadResponse
+from proxy.errors import BadRequest
 from proxy.event import End, Event, Usage, Used
 from proxy.exchange import ParsedRequest
 
@@ -79,18 +80,13 @@ class GeminiCountTokens(Gemini):
         return encode(body)
 
     def decode(self, body: bytes) -> list[Event]:
-        try:
-            counted = _counted(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadResponse("the provider's answer counts no tokens").because(error) from error
-        usage = Usage(counted.total_tokens, cached_tokens=counted.cached_content_token_count)
+        found = read_count(_counted, body)
+        usage = Usage(found.total_tokens, cached_tokens=found.cached_content_token_count)
         return [Used(usage), End()]
 
     def encode(self, ask: Ask, events: list[Event]) -> bytes:
-        used = [event.usage for event in events if isinstance(event, Used)]
-        if not used:
-            raise BadResponse("the provider's answer counts no tokens")
-        counted = {"totalTokens": used[-1].input_tokens}
-        if used[-1].cached_tokens:
-            counted["cachedContentTokenCount"] = used[-1].cached_tokens
-        return encode(counted)
+        usage = counted(events)
+        spelled = {"totalTokens": usage.input_tokens}
+        if usage.cached_tokens:
+            spelled["cachedContentTokenCount"] = usage.cached_tokens
+        return encode(spelled)

@@ -40,6 +40,7 @@ from proxy.event import (
 )
 from proxy.testing import check_dialect
 from proxy.testing.cuts import cuts
+from tests.recorded import Recorded, recordings
 
 RESPONSES = OpenAIResponses()
 STREAM = (
@@ -328,25 +329,9 @@ def test_the_sdk_puts_it_together(openai_sdk: Callable[[bytes, bool], OpenAI]) -
 # Recorded traffic.
 
 
-class Recorded:
-    """A recorded exchange of this dialect."""
-
-    def __init__(self, folder: Path, row: dict[str, Any]) -> None:
-        self.id = f"{row['id']} of {row['provider']}"
-        self.ok = row["status"] < 300
-        self.streamed = row["stream"] == "sse"
-        self.request = (folder / "bodies" / row["req_body"]).read_bytes()
-        self.response = (folder / "bodies" / row["resp_body"]).read_bytes()
-
-
 @pytest.fixture(scope="module")
 def recorded(cassettes: Path) -> list[Recorded]:
-    rows = map(json.loads, (cassettes / "index.jsonl").read_text().splitlines())
-    found = [
-        Recorded(cassettes, row)
-        for row in rows
-        if row["kind"] == "responses" and row.get("req_body") and row.get("resp_body")
-    ]
+    found = recordings(cassettes, "openai_responses")
     assert len(found) > 50
     return found
 
@@ -354,7 +339,7 @@ def recorded(cassettes: Path) -> list[Recorded]:
 def answered(recorded: list[Recorded], *, streamed: bool) -> Iterator[Recorded]:
     for case in recorded:
         ended = b'"output"' in case.response and b'"status": "queued"' not in case.response
-        if case.ok and case.streamed == streamed and ended:
+        if case.status < 300 and case.streamed == streamed and ended:
             yield case
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from proxy.chat import Chat
+from proxy.dialects._openai.chunks import head
 from proxy.dialects._openai.usage import in_chat
 from proxy.dialects.openai_chat import said
-from proxy.dialects.openai_chat.wire import NAME, detail_of
+from proxy.dialects.openai_chat.wire import NAME, PREFIX, detail_of
 from proxy.event import (
     Arguments,
     Begin,
@@ -48,7 +49,7 @@ _answer = msgspec.json.Decoder(_Answer)
 def answer(ask: Chat, events: list[Event]) -> bytes:
     """The answer to a client that asked `ask`."""
     begin = next((event for event in events if isinstance(event, Begin)), Begin())
-    body = said.head(begin, ask, "chat.completion")
+    body = head(begin, ask, "chat.completion", PREFIX)
     messages: dict[int, _Message] = {}
     usage = None
     for event in events:

@@ -2,13 +2,10 @@
 
 import msgspec
 
+from proxy.dialects._openai.chunks import ChoiceOf, Chunk, FirstChunk
 from proxy.dialects._openai.logprobs import Token
 from proxy.dialects.openai_chat.wire import Detail
 from proxy.exchange import Raw
-
-NULL = Raw(b"null")
-NOTHING = Raw()
-"""A field that is not there."""
 
 
 class Thought(msgspec.Struct, gc=False):
@@ -82,43 +79,10 @@ class Tokens(msgspec.Struct, gc=False):
     refusal: list[Token] | None = None
 
 
-class Choice(msgspec.Struct, gc=False):
-    index: int = 0
+class Choice(ChoiceOf, gc=False):
     delta: Delta | None = None
     message: Delta | None = None
-    finish_reason: str | None = None
     logprobs: Tokens | None = None
-    native_finish_reason: str | None = None
-    stop_reason: str | int | None = None
-    usage: Raw = NOTHING
-
-
-class Groq(msgspec.Struct, gc=False):
-    usage: Raw = NOTHING
-
-
-class Result(msgspec.Struct, gc=False):
-    url: str = ""
-    title: str | None = None
-
-
-class Chunk(msgspec.Struct, gc=False):
-    choices: list[Choice] | None = None
-    usage: Raw = NOTHING
-    x_groq: Groq | None = None
-    error: Raw = NOTHING
-    citations: list[str] | None = None
-    search_results: list[Result] | None = None
-
-
-class FirstChunk(Chunk, gc=False):
-    """A chunk that may begin a response: later ones only repeat what is read here."""
-
-    id: str | None = None
-    model: str | None = None
-    created: int | float | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
 
 
 class URLCitation(msgspec.Struct, gc=False):
@@ -133,6 +97,6 @@ class Annotation(msgspec.Struct, gc=False):
     url_citation: URLCitation | None = None
 
 
-decode_chunk = msgspec.json.Decoder(Chunk)
-decode_first = msgspec.json.Decoder(FirstChunk)
+decode_chunk = msgspec.json.Decoder(Chunk[Choice])
+decode_first = msgspec.json.Decoder(FirstChunk[Choice])
 decode_annotation = msgspec.json.Decoder(Annotation)

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from proxy.chat import Chat
-from proxy.dialects._openai.usage import in_chat
+from proxy.dialects._openai.chunks import ChunkEncoder
 from proxy.dialects.openai_chat import said
-from proxy.dialects.openai_chat.wire import NAME, detail_of
+from proxy.dialects.openai_chat.wire import NAME, PREFIX, detail_of
 from proxy.errors import ProxyError
 from proxy.event import (
     Arguments,
@@ -17,19 +17,14 @@ from proxy.event import (
     Citation,
     End,
     Event,
-    Failure,
     Logprobs,
     Media,
-    Other,
     Refusal,
     Signature,
     Stop,
     Text,
     Thinking,
-    Usage,
-    Used,
 )
-from proxy.framing.sse import parse_frame
 
 _encode = msgspec.json.encode
 
@@ -61,27 +56,22 @@ class _Choice:
         self.length = 0
 
 
-class ChatEncoder:
+class ChatEncoder(ChunkEncoder):
     """Encodes one stream."""
 
-    __slots__ = (
-        *("_ask", "_choices", "_error_event", "_head", "_id", "_null", "_over"),
-        *("_shown", "_spoken", "_tail", "_usage"),
-    )
+    __slots__ = ("_choices", "_shown", "_spoken", "_tail")
+
+    origin = NAME
+    kind = "chat.completion.chunk"
+    prefix = PREFIX
 
     def __init__(self, ask: Chat, error_event: Callable[[ProxyError], bytes]) -> None:
-        self._ask = ask
-        self._error_event = error_event
-        self._id = ""
-        self._head = b""
-        self._null = b',"usage":null' if ask.include_usage else b""
+        super().__init__(ask, error_event)
         self._tail = b'},"logprobs":null,"finish_reason":null}]%b}\n\n' % self._null
         self._choices: dict[int, _Choice] = {}
         self._spoken: Text | Refusal | None = None
         """What waits, within one feed, for the log-probabilities that belong to it."""
         self._shown = ask.reasoning is None or ask.reasoning.show is not False
-        self._usage: Usage | None = None
-        self._over = False
 
     def feed(self, events: Iterable[Event]) -> bytes:
         """The chunks that say them."""
@@ -134,22 +124,11 @@ class ChatEncoder:
             fields = _encode(said.finish(event, self._ask))
             out += (self._choices[event.choice].begin, b'},"logprobs":null,', fields[1:])
             out += (b"]", self._null, b"}\n\n")
-        elif isinstance(event, Used):
-            self._usage = event.usage
-        elif isinstance(event, Failure):
-            out.append(self._error_event(event.error))
-            self._over = True
-        elif isinstance(event, End):
-            self._end(out)
-        elif isinstance(event, Other) and event.origin == NAME:
-            frame = parse_frame(event.frame)
-            if not frame.event:
-                out.append(b"data: %b\n\n" % frame.data.replace(b"\n", b" "))
+        else:
+            self._frame(event, out)
 
     def _begin(self, event: Begin, out: list[bytes]) -> None:
-        head = said.head(event, self._ask, "chat.completion.chunk")
-        self._id = head["id"]
-        self._head = b'data: %b,"choices":[' % _encode(head)[:-1]
+        super()._begin(event, out)
         for index in range(self._ask.n):
             self._open(index, out)
 
@@ -241,12 +220,3 @@ class ChatEncoder:
             image = said.image(event) | {"index": choice.images}
             choice.images += 1
             self._delta(choice, b"images", [image], out)
-
-    def _end(self, out: list[bytes]) -> None:
-        if not self._head:
-            self._begin(Begin(), out)
-        if self._usage is not None and self._ask.include_usage:
-            usage = _encode(in_chat(self._usage))
-            out += (self._head, b'],"usage":', usage, b"}\n\n")
-        out.append(b"data: [DONE]\n\n")
-        self._over = True

@@ -6,23 +6,11 @@ import msgspec
 
 from proxy.chat import Chat, Format, Omissions, Quirks, Rendering, Tool, ToolChoice, omit_foreign
 from proxy.dialects._openai.family import family_extra
+from proxy.dialects._openai.sampling import sampling, streaming
 from proxy.dialects._openai.settings import add_extra, effort, hints, labels
 from proxy.dialects.openai_chat.turns import MessageWriter
 from proxy.dialects.openai_chat.wire import NAME
 from proxy.exchange import Raw
-
-_HINTS = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "logit_bias": "logit_bias",
-    "logprobs": "logprobs",
-    "top_logprobs": "top_logprobs",
-}
-"""Hints of a chat that need no translation, and what they are called here."""
 
 
 def render(chat: Chat, rendering: Rendering) -> bytes:
@@ -32,10 +20,7 @@ def render(chat: Chat, rendering: Rendering) -> bytes:
     omit_foreign(others, NAME, omissions)
     messages = MessageWriter(chat, omissions, quirks)
     body: dict[str, Any] = {"model": rendering.model, "messages": messages.write()}
-    if chat.stream:
-        body["stream"] = True
-        if rendering.usage:
-            body["stream_options"] = {"include_usage": True}
+    body |= streaming(chat, usage=rendering.usage)
     if chat.tools:
         body["tools"] = [_tool(tool, messages.mark(tool.cache)) for tool in chat.tools]
         if chat.tool_choice is not None:
@@ -48,12 +33,9 @@ def render(chat: Chat, rendering: Rendering) -> bytes:
 
 
 def _hints(chat: Chat, omissions: Omissions, quirks: Quirks) -> dict[str, Any]:
-    wanted: dict[str, tuple[str, Any]] = {
-        name: (field, getattr(chat, name)) for name, field in _HINTS.items()
-    }
-    wanted["max_tokens"] = (quirks.max_tokens_field, chat.max_tokens)
-    wanted["stop"] = ("stop", chat.stop or None)
-    wanted["n"] = ("n", chat.n if chat.n > 1 else None)
+    wanted = sampling(chat, quirks.max_tokens_field)
+    wanted["logprobs"] = ("logprobs", chat.logprobs)
+    wanted["top_logprobs"] = ("top_logprobs", chat.top_logprobs)
     if chat.tools:
         wanted["parallel_tools"] = ("parallel_tool_calls", chat.parallel_tools)
     wanted["reasoning"] = ("reasoning_effort", effort(chat))

@@ -4,6 +4,7 @@ from proxy.chat import Chat, Format, Message, Reasoning, Tool
 from proxy.dialects._openai import fields as f
 from proxy.dialects._openai.fields import Fields
 from proxy.dialects._openai.parts import cache_mark
+from proxy.dialects._openai.sampling import read_sampling, read_stream_options
 from proxy.dialects._openai.settings import (
     read_custom,
     read_function,
@@ -69,19 +70,7 @@ def _tool(fields: Fields) -> Tool:
 def _read_sampling(taken: Fields, chat: Chat) -> None:
     newer, older = (taken.take(f"max_{name}tokens", f.WHOLE) for name in ("completion_", ""))
     chat.max_tokens = older if newer is None else newer
-    chat.temperature = taken.take("temperature", f.NUMBER)
-    chat.top_p = taken.take("top_p", f.NUMBER)
-    chat.top_k = taken.take("top_k", f.NUMBER)
-    chat.seed = taken.take("seed", f.WHOLE)
-    chat.presence_penalty = taken.take("presence_penalty", f.NUMBER)
-    chat.frequency_penalty = taken.take("frequency_penalty", f.NUMBER)
-    chat.logit_bias = taken.raw("logit_bias")
-    stop = taken.take("stop", f.TEXT_OR_TEXTS) or []
-    chat.stop = [stop] if isinstance(stop, str) else stop
-    n = taken.take("n", f.WHOLE)
-    chat.n = 1 if n is None else n
-    if chat.n < 1:
-        raise taken.wrong("n", "1 or more")
+    read_sampling(taken, chat)
 
 
 def _read_answer(taken: Fields, chat: Chat) -> None:
@@ -89,13 +78,7 @@ def _read_answer(taken: Fields, chat: Chat) -> None:
     chat.reasoning = _reasoning(taken)
     chat.logprobs = taken.take("logprobs", f.FLAG)
     chat.top_logprobs = taken.take("top_logprobs", f.WHOLE)
-    options = taken.object("stream_options")
-    chat.include_usage = False
-    if options is not None:
-        chat.include_usage = options.take("include_usage", f.FLAG) or False
-        more = options.rest()
-        if more:
-            chat.extra["stream_options"] = f.spelled(more)
+    read_stream_options(taken, chat)
     modalities = taken.take("modalities", f.TEXTS) or []
     if any(modality != "text" for modality in modalities):
         chat.native.append("modalities")

@@ -1,36 +1,19 @@
 """What an answer of OpenAI's Chat says besides text, whether it is streamed or whole."""
 
-import time
-import uuid
 from typing import Any
 
 import msgspec
 
 from proxy.chat import Chat, data_url, seal
+from proxy.dialects._openai import stops
 from proxy.dialects._openai.logprobs import spelled
-from proxy.dialects.openai_chat.stops import word_of
 from proxy.dialects.openai_chat.wire import NAME
-from proxy.event import Begin, Call, Citation, Logprobs, Media, Stop, call_id
+from proxy.event import Call, Citation, Logprobs, Media, Stop, call_id
 from proxy.exchange import Raw
 
 Body = dict[str, Any]
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
-
-
-def head(begin: Begin, ask: Chat, kind: str) -> Body:
-    """The fields that each chunk repeats; `kind` is what the object calls itself."""
-    said: Body = {
-        "id": begin.id or f"chatcmpl-{uuid.uuid4().hex}",
-        "object": kind,
-        "created": begin.created or time.time_ns() // 1_000_000_000,
-        "model": begin.model or ask.model,
-    }
-    if begin.service_tier:
-        said["service_tier"] = begin.service_tier
-    if begin.fingerprint:
-        said["system_fingerprint"] = begin.fingerprint
-    return said
 
 
 def call(event: Call, response: str) -> Body:
@@ -73,12 +56,7 @@ def logprobs(event: Logprobs) -> Body:
 
 def finish(event: Stop, ask: Chat) -> Body:
     """Why a choice stopped."""
-    word, native = word_of(event)
-    if word == "tool_calls" and ask.legacy_functions:
-        word = "function_call"
-    said: Body = {"finish_reason": word}
-    if native:
-        said["native_finish_reason"] = native
-    if event.sequence is not None:
-        said["stop_reason"] = event.sequence  # as vLLM says it
+    said = stops.finish(event)
+    if ask.legacy_functions and said["finish_reason"] == "tool_calls":
+        said["finish_reason"] = "function_call"
     return said

@@ -9,6 +9,8 @@ from msgspec import UNSET, UnsetType
 from proxy.chat import ThinkingPart, seal, unseal
 
 NAME = "openai_chat"
+PREFIX = "chatcmpl-"
+"""What the ids of answers begin with."""
 
 TEXT = "reasoning.text"
 SUMMARY = "reasoning.summary"

@@ -3,17 +3,9 @@
 from proxy.chat import Chat
 from proxy.dialects.openai_chat import said
 from proxy.dialects.openai_chat.wire import NAME
-from proxy.event import Begin, Call, Citation, Stop
+from proxy.event import Call, Citation, Stop
 
 ASK = Chat(model="asked", messages=[])
-
-
-def test_a_head_says_what_the_provider_did_not() -> None:
-    made = said.head(Begin(), ASK, "kind")
-
-    assert made["id"].startswith("chatcmpl-")
-    assert (made["object"], made["model"]) == ("kind", "asked")
-    assert made.keys() == {"id", "object", "created", "model"}
 
 
 def test_a_call_keeps_its_own_signature_as_it_is() -> None:
@@ -30,3 +22,10 @@ def test_a_citation_that_says_where_is_there() -> None:
 
 def test_a_finish_is_openais_word() -> None:
     assert said.finish(Stop("context"), ASK) == {"finish_reason": "length"}
+    assert said.finish(Stop("tool_calls"), ASK) == {"finish_reason": "tool_calls"}
+
+
+def test_who_knows_functions_only_is_told_of_them() -> None:
+    ask = Chat(model="m", messages=[], legacy_functions=True)
+
+    assert said.finish(Stop("tool_calls"), ask) == {"finish_reason": "function_call"}

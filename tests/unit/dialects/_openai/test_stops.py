@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.dialects.openai_chat.stops import reason_of, word_of
+from proxy.dialects._openai.stops import finish, reason_of, word_of
 from proxy.event import Stop, StopReason
 
 
@@ -72,3 +72,12 @@ def test_a_stop_sequence_that_was_met() -> None:
 )
 def test_what_a_stop_is_called(stop: Stop, word: str, native: str) -> None:
     assert word_of(stop) == (word, native)
+
+
+def test_a_finish_says_more_where_more_was_said() -> None:
+    assert finish(Stop("context")) == {"finish_reason": "length"}
+    assert finish(Stop("stop_sequence", "end", "\n")) == {
+        "finish_reason": "stop",
+        "native_finish_reason": "end",
+        "stop_reason": "\n",
+    }

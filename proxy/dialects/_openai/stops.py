@@ -1,4 +1,6 @@
-"""Why a model stopped, as OpenAI's Chat and those who speak like it say it."""
+"""Why a model stopped, as OpenAI's Chat, Completions and those who speak like them say it."""
+
+from typing import Any
 
 from proxy.event import Stop, StopReason
 
@@ -42,3 +44,14 @@ def word_of(stop: Stop) -> tuple[str, str]:
     if stop.native in OPENAI:
         return stop.native, ""
     return _WORDS[stop.reason], stop.native
+
+
+def finish(stop: Stop) -> dict[str, Any]:
+    """The fields of a choice that say why it stopped."""
+    word, native = word_of(stop)
+    said: dict[str, Any] = {"finish_reason": word}
+    if native:
+        said["native_finish_reason"] = native
+    if stop.sequence is not None:
+        said["stop_reason"] = stop.sequence  # as vLLM says it
+    return said

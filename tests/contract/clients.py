@@ -14,7 +14,7 @@ from google import genai
 from google.genai import errors as google_errors
 from google.genai import types
 
-from tests.contract.features import SCHEMA, WEATHER, Feature, Said
+from tests.contract.features import MORE_THAN_ONE_TEXT, SCHEMA, WEATHER, Feature, Said
 
 Ask = Callable[[Any, Feature, bool], Awaitable[Said]]
 
@@ -34,6 +34,8 @@ class Client:
     ask: Ask
     limited: type[Exception]
     """What it raises for a rate limit."""
+    refused: type[Exception]
+    """What it raises for a request that cannot be asked."""
     failed: tuple[type[Exception], ...]
     """What it raises, or may, for a stream that breaks."""
     lacks: frozenset[str] = frozenset()
@@ -166,6 +168,43 @@ def chat_said(whole: Any, thinking: str | None = None) -> Said:
         output_tokens=usage.completion_tokens,
         cached_tokens=usage.prompt_tokens_details.cached_tokens or 0,
         reasoning_tokens=usage.completion_tokens_details.reasoning_tokens or 0,
+    )
+
+
+# OpenAI Completions
+
+
+async def _ask_completions(client: openai.AsyncOpenAI, feature: Feature, stream: bool) -> Said:
+    [turn] = feature.turns
+    more: dict[str, Any] = {"model": "m", "prompt": turn.text}
+    if feature.max_tokens is not None:
+        more["max_tokens"] = feature.max_tokens
+    if feature.stop:
+        more["stop"] = list(feature.stop)
+    if feature.temperature is not None:
+        more["temperature"] = feature.temperature
+    if not stream:
+        whole = await client.completions.create(**more)
+        [choice] = whole.choices
+        assert whole.object == "text_completion"
+        return _completion_said(choice.text, choice.finish_reason, whole.usage)
+    text, stop, usage = "", "", None
+    more["stream_options"] = {"include_usage": True}
+    async for chunk in await client.completions.create(stream=True, **more):
+        for choice in chunk.choices:
+            text += choice.text
+            stop = choice.finish_reason or stop
+        usage = chunk.usage or usage
+    return _completion_said(text, stop, usage)
+
+
+def _completion_said(text: str, stop: str, usage: Any) -> Said:
+    return Said(
+        text=text,
+        stop=_CHAT_STOPS[stop],
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cached_tokens=usage.prompt_tokens_details.cached_tokens or 0,
     )
 
 
@@ -443,6 +482,7 @@ CLIENTS = (
         _openai,
         _ask_chat,
         openai.RateLimitError,
+        openai.BadRequestError,
         (openai.APIError,),
     ),
     Client(
@@ -451,7 +491,18 @@ CLIENTS = (
         _openai,
         _ask_responses,
         openai.RateLimitError,
+        openai.BadRequestError,
         (openai.APIError, httpx2.HTTPError, Unfinished),
+    ),
+    Client(
+        "openai_completions",
+        "OpenAI Completions (`openai`)",
+        _openai,
+        _ask_completions,
+        openai.RateLimitError,
+        openai.BadRequestError,
+        (openai.APIError,),
+        lacks=MORE_THAN_ONE_TEXT | {"reasoning"},
     ),
     Client(
         "anthropic_messages",
@@ -459,6 +510,7 @@ CLIENTS = (
         _anthropic,
         _ask_anthropic,
         anthropic.RateLimitError,
+        anthropic.BadRequestError,
         (anthropic.APIError,),
     ),
     Client(
@@ -466,6 +518,7 @@ CLIENTS = (
         "Gemini (`google-genai`)",
         _google,
         _ask_gemini,
+        google_errors.ClientError,
         google_errors.ClientError,
         (google_errors.APIError, httpx2.HTTPError, aiohttp.ClientError),
     ),

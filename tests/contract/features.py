@@ -91,6 +91,10 @@ class Seen:
     stream: bool = False
 
 
+ONE_TEXT = frozenset({"text", "parameters", "reasoning", "cached tokens in usage"})
+"""Names of the features in which the user says one text, and no more is said in it."""
+
+
 def _user(text: str) -> Turn:
     return Turn("user", text)
 
@@ -159,3 +163,5 @@ FEATURES = (
         Said("Again.", input_tokens=2000, cached_tokens=1500),
     ),
 )
+
+MORE_THAN_ONE_TEXT = frozenset(feature.name for feature in FEATURES) - ONE_TEXT

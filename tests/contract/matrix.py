@@ -13,6 +13,7 @@ from tests.contract.providers import PROVIDERS, Provider
 TITLES = {
     "openai_chat": "OpenAI Chat",
     "openai_responses": "OpenAI Responses",
+    "openai_completions": "OpenAI Completions",
     "anthropic_messages": "Anthropic Messages",
     "gemini": "Gemini",
     "bedrock_converse": "Bedrock Converse",
@@ -27,7 +28,8 @@ what was answered, usage and the reason for its end included. Where client and p
 same API, bytes pass untouched.
 
 ✓ everything arrives · a word: everything but that, which the other API cannot say; it is dropped,
-and named in `x-llm-proxy-dropped`, or refused where the route says `unsupported = "reject"`.
+and named in `x-llm-proxy-dropped`, or refused where the route says `unsupported = "reject"` ·
+refused: the other API has no words for it, and the client gets an error that says so.
 """
 
 
@@ -36,6 +38,8 @@ def gap(feature: Feature, client: Client, provider: Provider) -> tuple[str, ...]
     lost = []
     if feature.stop and "openai_responses" in (client.dialect, provider.dialect):
         lost.append("stop")
+    if feature.effort and provider.dialect == "openai_completions":
+        lost.append("reasoning")
     return tuple(lost)
 
 
@@ -46,17 +50,21 @@ def document() -> str:
         lines.append(f"## Client: {client.name}\n")
         lines.append("| | " + " | ".join(TITLES[each.dialect] for each in PROVIDERS) + " |")
         lines.append("|---" * (len(PROVIDERS) + 1) + "|")
-        rows = [*((feature.name, feature) for feature in FEATURES)]
-        for name, feature in rows:
-            cells = []
-            for provider in PROVIDERS:
-                lost = gap(feature, client, provider)
-                cells.append(f"no {', '.join(lost)}" if lost else "✓")
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        for feature in FEATURES:
+            if feature.name not in client.lacks:
+                cells = [_cell(feature, client, provider) for provider in PROVIDERS]
+                lines.append(f"| {feature.name} | " + " | ".join(cells) + " |")
         for name in ("rate limit is an error of the SDK", "broken stream is an error of the SDK"):
             lines.append(f"| {name} | " + " | ".join("✓" for _ in PROVIDERS) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cell(feature: Feature, client: Client, provider: Provider) -> str:
+    if feature.name in provider.lacks:
+        return "refused"
+    lost = gap(feature, client, provider)
+    return f"no {', '.join(lost)}" if lost else "✓"
 
 
 if __name__ == "__main__":

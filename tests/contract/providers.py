@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.contract.features import Call, Said, Seen, Turn
+from tests.contract.features import MORE_THAN_ONE_TEXT, Call, Said, Seen, Turn
 
 Body = dict[str, Any]
 
@@ -27,6 +27,8 @@ class Provider:
     """How it says that a rate limit is reached."""
     broken: bytes
     """The event in a stream that says that it is overloaded."""
+    lacks: frozenset[str] = frozenset()
+    """Features that its API has no words for."""
 
 
 def _json(value: object) -> bytes:
@@ -153,6 +155,41 @@ def chat_read(path: str, body: Body) -> Seen:
     seen.stop = (stop,) if isinstance(stop, str) else tuple(stop)
     seen.temperature = body.get("temperature")
     return seen
+
+
+# OpenAI Completions
+
+
+def completions_answer(said: Said, stream: bool) -> tuple[str, bytes]:
+    head = {"id": "cmpl-1", "object": "text_completion", "created": 1_700_000_000}
+    head["model"] = "up-model"
+
+    def choice(text: str, finish: str | None) -> Body:
+        return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish}
+
+    usage = {"usage": _chat_usage(said)}
+    stop = _CHAT_STOPS[said.stop]
+    if not stream:
+        return _JSON, _json(head | {"choices": [choice(said.text, stop)]} | usage)
+    *pieces, last = _pieces(said.text)
+    choices = [*(choice(piece, None) for piece in pieces), choice(last, stop)]
+    events = [head | {"choices": [each], "usage": None} for each in choices]
+    return _STREAM, _sse(*events, head | {"choices": []} | usage, end=b"data: [DONE]\n\n")
+
+
+def completions_read(path: str, body: Body) -> Seen:
+    assert path == "/v1/completions"
+    assert body.keys() <= {
+        *("model", "prompt", "stream", "stream_options", "max_tokens", "stop", "temperature"),
+    }
+    return Seen(
+        body["model"],
+        turns=[Turn("user", body["prompt"])],
+        max_tokens=body.get("max_tokens"),
+        stop=tuple(body.get("stop") or ()),
+        temperature=body.get("temperature"),
+        stream=body.get("stream", False),
+    )
 
 
 # OpenAI Responses
@@ -596,6 +633,14 @@ PROVIDERS = (
         (429, b'{"error":{"message":"slow down","type":"rate_limit_error","code":"x"}}'),
         b'event: error\ndata: {"type":"error","code":"server_error","message":"too busy",'
         b'"param":null,"sequence_number":2}\n\n',
+    ),
+    Provider(
+        "openai_completions",
+        completions_answer,
+        completions_read,
+        (429, b'{"error":{"message":"slow down","type":"rate_limit_error","code":"x"}}'),
+        b'data: {"error":{"message":"too busy","type":"server_error","code":"overloaded"}}\n\n',
+        lacks=MORE_THAN_ONE_TEXT,
     ),
     Provider(
         "anthropic_messages",

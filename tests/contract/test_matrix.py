@@ -35,6 +35,22 @@ pairs = pytest.mark.parametrize(
     [(client, provider) for client in CLIENTS for provider in PROVIDERS],
     ids=[f"{client.dialect}-{provider.dialect}" for client in CLIENTS for provider in PROVIDERS],
 )
+_CASES = [
+    (client, provider, feature)
+    for client in CLIENTS
+    for provider in PROVIDERS
+    for feature in FEATURES
+    if feature.name not in client.lacks
+]
+
+
+def _cases(*, lacking: bool) -> pytest.MarkDecorator:
+    """What a client can ask and a provider can be asked; or (`lacking`) cannot."""
+    found = [case for case in _CASES if (case[2].name in case[1].lacks) is lacking]
+    ids = [f"{client.dialect}-{up.dialect}-{feature.name}" for client, up, feature in found]
+    return pytest.mark.parametrize(("client", "provider", "feature"), found, ids=ids)
+
+
 streams = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
@@ -69,12 +85,13 @@ def expected(feature: Feature, provider: Provider) -> Said:
     said = feature.said
     if provider.dialect == "bedrock_converse":
         said = replace(said, reasoning_tokens=0)
+    if provider.dialect == "openai_completions":
+        said = replace(said, thinking="")
     return said
 
 
-@pairs
+@_cases(lacking=False)
 @streams
-@pytest.mark.parametrize("feature", FEATURES, ids=[feature.name for feature in FEATURES])
 async def test_a_feature_passes(
     client: Client, provider: Provider, feature: Feature, stream: bool
 ) -> None:
@@ -94,10 +111,10 @@ async def test_a_feature_passes(
     assert seen.tools == (["weather"] if feature.tools else [])
     assert seen.must_call == feature.must_call
     assert seen.schema == (SCHEMA if feature.schema else None)
-    assert seen.thinks == bool(feature.effort)
     if feature.max_tokens is not None:
         assert seen.max_tokens == feature.max_tokens
     lost = gap(feature, client, provider)
+    assert seen.thinks == (bool(feature.effort) and "reasoning" not in lost)
     assert seen.stop == (() if "stop" in lost else feature.stop)
     assert seen.temperature == (None if "temperature" in lost else feature.temperature)
     assert (line.get("error"), line["status"]) == (None, 200)
@@ -105,6 +122,22 @@ async def test_a_feature_passes(
         feature.said.input_tokens,
         feature.said.output_tokens,
     )
+
+
+@_cases(lacking=True)
+@streams
+async def test_what_an_api_has_no_words_for_is_refused(
+    client: Client, provider: Provider, feature: Feature, stream: bool
+) -> None:
+    async with (
+        Upstream() as upstream,
+        proxy_before(provider, upstream) as url,
+        client.open(url) as sdk,
+    ):
+        with pytest.raises(client.refused, match="cannot be carried to a provider"):
+            await client.ask(sdk, feature, stream)
+        assert url.exchanges[-1]["error"] == "client.unsupported"
+    assert upstream.requests == []
 
 
 @pairs

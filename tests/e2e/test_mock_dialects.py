@@ -3,15 +3,17 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anthropic
 import httpx2
+import openai
 import pytest
 from google import genai
 from google.genai import errors, types
 from google.genai.models import AsyncModels
 
-from proxy.testing import RawClient, request, serve
+from proxy.testing import ProxyURL, RawClient, request, serve
 
 ASKED = {"max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -108,3 +110,79 @@ async def test_it_fails_googles_clients_as_it_is_asked_to() -> None:
                 model="mock-error-2", contents="Hello"
             ):
                 pass
+
+
+TRANSLATED = """
+[provider.up]
+type = "openai_compatible"
+url = "{url}"
+dialects = ["{dialect}"]
+stream_usage = true
+
+[[route]]
+targets = ["up"]
+"""
+
+
+@asynccontextmanager
+async def before_a_mock_of(
+    dialect: str,
+) -> AsyncIterator[tuple[openai.AsyncOpenAI, ProxyURL]]:
+    """OpenAI's SDK before a proxy, before a mock that is asked in `dialect` only."""
+    async with serve() as mock:
+        base = mock if dialect == "gemini" else f"{mock}/v1"
+        async with (
+            serve(TRANSLATED.format(url=base, dialect=dialect)) as url,
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client,
+        ):
+            yield client, url
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", ["openai_completions", "openai_chat", "gemini"])
+async def test_a_completion_is_had_of_every_api(dialect: str, stream: bool) -> None:
+    async with before_a_mock_of(dialect) as (client, url):
+        asked: dict[str, Any] = {"model": "mock", "prompt": "Hello", "n": 2, "max_tokens": 8}
+        texts = ["", ""]
+        finishes: list[str] = []
+        if stream:
+            asked["stream_options"] = {"include_usage": True}
+            async for chunk in await client.completions.create(stream=True, **asked):
+                for choice in chunk.choices:
+                    texts[choice.index] += choice.text
+                    finishes += [choice.finish_reason] if choice.finish_reason else []
+                usage = chunk.usage
+        else:
+            answer = await client.completions.create(**asked)
+            texts = [choice.text for choice in answer.choices]
+            finishes = [choice.finish_reason for choice in answer.choices]
+            usage = answer.usage
+        line = url.exchanges[0]
+
+    assert [len(text.split()) for text in texts] == [8, 8]
+    assert finishes == ["length", "length"]
+    assert usage is not None
+    assert usage.completion_tokens == 16
+    assert (line["dialect"], line["output_tokens"]) == ("openai_completions", 16)
+
+
+async def test_a_chat_is_had_of_who_knows_completions_only() -> None:
+    async with before_a_mock_of("openai_completions") as (client, _):
+        asked: Any = {"model": "mock", "messages": ASKED["messages"], "max_tokens": 8}
+        answer = await client.chat.completions.create(**asked)
+        asked |= {"model": "mock-error-2", "stream": True}
+        with pytest.raises(openai.APIError, match="asked to fail"):
+            async for _ in await client.chat.completions.create(**asked):
+                pass
+
+    assert answer.object == "chat.completion"
+    assert len((answer.choices[0].message.content or "").split()) == 8
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 8
+
+
+async def test_what_only_completions_know_needs_a_provider_of_them() -> None:
+    async with before_a_mock_of("anthropic_messages") as (client, _):
+        with pytest.raises(openai.BadRequestError, match="`prompt: several texts`") as raised:
+            await client.completions.create(model="mock", prompt=["a", "b"])
+    assert raised.value.param == "prompt"

@@ -27,6 +27,7 @@ from proxy.dialects.gemini_count_tokens import GeminiCountTokens
 from proxy.dialects.gemini_embed_content import GeminiEmbedContent
 from proxy.dialects.gemini_embeddings import GeminiEmbeddings
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_completions import OpenAICompletions
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.vertex_embeddings import VertexEmbeddings
@@ -76,6 +77,19 @@ _CHAT_REQUESTS = [
     b'{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f",'
     b'"arguments":""}}],"reasoning_details":[{"signature":"~gemini~s"}]},{"role":"tool",'
     b'"tool_call_id":"c","content":"x"}],"response_format":{"type":"json_object"}}',
+]
+_COMPLETIONS = [
+    b'data: {"id":"r","choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-1],'
+    b'"top_logprobs":[{"a":-1}],"text_offset":[0]}}]}\n\ndata: {"choices":[{"text":"","index":1,'
+    b'"finish_reason":"stop","stop_reason":1}]}\n\n',
+]
+_COMPLETIONS_ANSWERS = [
+    b'{"choices":[{"text":"a","logprobs":{"content":[{"token":"a","logprob":-1}]},"finish_reason":'
+    b'"length"}],"usage":{"prompt_tokens":1}}',
+]
+_COMPLETIONS_REQUESTS = [
+    b'{"model":"m","prompt":["a"],"logprobs":2,"best_of":2,"n":2,"stop":"a","echo":true}',
+    b'{"model":"m","prompt":[[1,2],[3]],"suffix":"b","stream_options":{"include_usage":true}}',
 ]
 _GEMINI = [
     b'data: {"candidates":[{"content":{"parts":[{"text":"a","thoughtSignature":"QQ=="},{"text":"b",'
@@ -281,7 +295,13 @@ def _embedding_request(data: bytes) -> None:
 
 
 def _refusal(data: bytes) -> None:
-    for dialect in (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), GeminiGenerate()):
+    for dialect in (
+        OpenAIChat(),
+        OpenAICompletions(),
+        OpenAIResponses(),
+        AnthropicMessages(),
+        GeminiGenerate(),
+    ):
         dialect.refusal(400, data)
         dialect.failure(data)
 
@@ -381,6 +401,9 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "responses stream": (_stream_of(OpenAIResponses()), _STREAMS + _RESPONSES),
     "responses answer": (_answer_of(OpenAIResponses()), _RESPONSES_ANSWERS),
     "responses request": (_request_of(OpenAIResponses()), _RESPONSES_REQUESTS),
+    "completions stream": (_stream_of(OpenAICompletions()), _STREAMS + _COMPLETIONS),
+    "completions answer": (_answer_of(OpenAICompletions()), _COMPLETIONS_ANSWERS),
+    "completions request": (_request_of(OpenAICompletions()), _COMPLETIONS_REQUESTS),
     "anthropic stream": (_anthropic_stream, _ANTHROPIC_STREAMS),
     "anthropic answer": (_anthropic_answer, _ANTHROPIC_ANSWERS),
     "anthropic request": (_anthropic_request, _ANTHROPIC_REQUESTS),

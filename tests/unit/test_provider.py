@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.config.provider import ProviderConfig
 from proxy.dialects.gemini import GeminiGenerate
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_completions import OpenAICompletions
 from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.errors import BadRequest, Unsupported
 from proxy.preset import Endpoint, presets
@@ -54,6 +55,19 @@ def test_every_preset_speaks_dialects_that_there_are() -> None:
         spoken = {*preset.dialects, *preset.endpoints, *chain(*preset.models.values())}
         assert spoken <= set(names("dialects"))
         assert spoken == set(preset.dialects)
+
+
+def test_what_must_be_translated_is_so_into_more_than_completions() -> None:
+    # They are the last of the form: they can be asked one text only.
+    for preset in presets().values():
+        if "openai_completions" in preset.dialects:
+            spoken = preset.dialects
+            assert spoken.index("openai_chat") < spoken.index("openai_completions")
+
+
+def test_a_completion_is_had_of_who_knows_chats_only() -> None:
+    who = provider(dialects=[OpenAIChat()])
+    assert who.speaks(OpenAICompletions(), "m").dialect.name == "openai_chat"
 
 
 def test_every_preset_can_be_used_with_its_variables_and_a_url() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.dialects.anthropic_count_tokens import AnthropicCountTokens
 from proxy.dialects.anthropic_messages import AnthropicMessages
+from proxy.dialects.openai_completions import OpenAICompletions
 from proxy.framing.sse import parse_frame
 from proxy.mock.errors import MockError
 from proxy.mock.reply import Streamed, Whole
@@ -73,6 +74,16 @@ def test_json_fits_the_schema_that_is_asked_for() -> None:
     text = whole(output_config=wanted)["content"][0]["text"]
 
     assert set(msgspec.json.decode(text)) == {"city"}
+
+
+def test_completions_are_said_by_their_codec_as_well() -> None:
+    asked = b'{"model":"m","prompt":"Hello","n":2}'
+    made = reply(OpenAICompletions(), asked, "/v1/completions", "", SETTINGS)
+    assert isinstance(made, Whole)
+    answer = msgspec.json.decode(made.body)
+
+    assert [len(choice["text"].split()) for choice in answer["choices"]] == [3, 3]
+    assert answer["usage"]["completion_tokens"] == 6
 
 
 def test_a_stream_says_the_same_event_by_event() -> None:

@@ -78,6 +78,8 @@ CHAT, RESPONSES, ANTHROPIC, GEMINI = CLIENTS
 ARRAY = Speaker("gemini", "/v1beta/models/m:streamGenerateContent", _GEMINI)
 NAMED = {provider.dialect: provider for provider in PROVIDERS}
 OF_EVENTS = [provider for provider in PROVIDERS if provider.dialect != "bedrock_converse"]
+OF_TURNS = [provider for provider in PROVIDERS if provider.dialect != "openai_completions"]
+"""Those that are asked whole conversations; the others refuse them."""
 
 
 def pairs(
@@ -535,7 +537,7 @@ def longer(client: Speaker, turns: int) -> Body:
     return body | {"input" if client is RESPONSES else "messages": messages}
 
 
-@pairs(same=False)
+@pairs(OF_TURNS, same=False)
 async def test_a_conversation_that_goes_on_is_rendered_as_before(
     client: Speaker, provider: Provider
 ) -> None:
@@ -618,7 +620,7 @@ def continued(client: Speaker, reply: bytes) -> Body:
 
 
 @pytest.mark.parametrize("maker", SEALED)
-@pairs([provider for provider in PROVIDERS if provider.dialect != "bedrock_converse"])
+@pairs([provider for provider in OF_TURNS if provider.dialect != "bedrock_converse"])
 async def test_a_signature_goes_back_to_who_made_it_and_to_nobody_else(
     client: Speaker, provider: Provider, maker: str
 ) -> None:

@@ -31,6 +31,7 @@ from proxy.event import (
 )
 from proxy.testing import check_dialect
 from proxy.testing.cuts import cuts
+from tests.recorded import Recorded, recordings
 
 COMPLETIONS = OpenAICompletions()
 STREAM = (
@@ -190,34 +191,16 @@ def test_arbitrary_bytes_raise_nothing(pieces: list[bytes]) -> None:
 # Recorded traffic.
 
 
-class Recorded:
-    """A recorded exchange of this dialect."""
-
-    def __init__(self, folder: Path, row: dict[str, Any]) -> None:
-        self.id = f"{row['id']} of {row['provider']}"
-        self.ok = row["status"] < 300
-        self.streamed = row["stream"] == "sse"
-        self.request = (folder / "bodies" / row["req_body"]).read_bytes()
-        self.response = (folder / "bodies" / row["resp_body"]).read_bytes()
-
-
 @pytest.fixture(scope="module")
 def recorded(cassettes: Path) -> list[Recorded]:
-    rows = map(json.loads, (cassettes / "index.jsonl").read_text().splitlines())
-    found = [
-        Recorded(cassettes, row)
-        for row in rows
-        if row["kind"] == "completions" and row["method"] == "POST" and row.get("resp_body")
-    ]
-    # One is no completion, but a template of Portkey's that is filled in.
-    found = [case for case in found if b'"prompt"' in case.request]
+    found = recordings(cassettes, NAME)
     assert len(found) > 20
     return found
 
 
 def answered(recorded: list[Recorded], *, streamed: bool) -> Iterator[Recorded]:
     for case in recorded:
-        if case.ok and case.streamed == streamed and b'"choices"' in case.response:
+        if case.status < 300 and case.streamed == streamed and b'"choices"' in case.response:
             yield case
 
 

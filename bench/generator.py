@@ -127,7 +127,8 @@ class Generator:
         trace: TracebackType | None,
     ) -> None:
         self._process.kill()
-        self._process.wait()
+        with self._process:  # waits for it, and closes its pipes
+            pass
 
     def run(self, request: payloads.Request, **settings: object) -> None:
         """Begin a run; returns when it is warm and at rest. Raises WorkloadFailed."""

@@ -194,7 +194,8 @@ def _leave_behind(files: dict[int, tuple[int, int]], keep: set[int]) -> None:
     now = _open_files()
     for fd, file in files.items():
         if fd not in keep and now.get(fd) == file:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # valgrind keeps some of its own open
+                os.close(fd)
 
 
 def _file() -> int:

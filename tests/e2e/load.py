@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,8 +20,17 @@ TOKENS = 24
 class Load:
     """`streams` streams open at any time, and `rate` requests a second over kept connections."""
 
-    def __init__(self, url: str, *, streams: int, rate: int, itl: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        streams: int,
+        rate: int,
+        itl: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._url = url
+        self._tls = tls
         self._rate = rate
         self._itl = itl
         self._wanted = streams
@@ -30,6 +40,8 @@ class Load:
         self._asking: set[asyncio.Task[None]] = set()
         self.open = 0
         """Streams whose head is here and whose end is not."""
+        self.asking = 0
+        """The most requests that ran at one time, each with a connection of its own."""
         self.requests = 0
         self.streams = 0
         self.failures: list[str] = []
@@ -54,7 +66,7 @@ class Load:
         await asyncio.sleep(delay)
         while not self._stop.is_set():
             try:
-                async with RawClient(self._url, timeout=30.0) as client:
+                async with RawClient(self._url, timeout=30.0, tls=self._tls) as client:
                     await client.send(_chat(stream=True, itl=self._itl))
                     head = await client.read_head()
                     self.open += 1
@@ -76,11 +88,14 @@ class Load:
             count += 1
             task = spawn(self._ask(), "request")
             self._asking.add(task)
+            self.asking = max(self.asking, len(self._asking))
             task.add_done_callback(self._asking.discard)
             await asyncio.sleep(began + count / self._rate - time.monotonic())
 
     async def _ask(self) -> None:
-        client = self._idle.pop() if self._idle else RawClient(self._url, timeout=30.0)
+        client = (
+            self._idle.pop() if self._idle else RawClient(self._url, timeout=30.0, tls=self._tls)
+        )
         try:
             if not hasattr(client, "_socket"):
                 await client.connect()

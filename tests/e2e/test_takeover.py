@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from proxy.errors import ConfigError
 from proxy.listener import bind
 from proxy.takeover import Handover, Takeover
 from proxy.testing import RawClient, request
+from tests.authority import Authority, Pair
 from tests.e2e.conftest import read_answer, until
 from tests.e2e.load import Load, provider
 from tests.e2e.process import CHAT, get, post, run, serving
@@ -30,7 +32,7 @@ ASK = request("/v1/chat/completions", CHAT)
 
 CONFIG = """
 [server]
-listen = ["127.0.0.1:{port}", "unix:{folder}/s"]
+listen = [{{ address = "127.0.0.1:{port}"{tls} }}, "unix:{folder}/s"]
 admin_listen = "127.0.0.1:{admin}"
 [provider.fake]
 """
@@ -45,39 +47,47 @@ INSIDE = 'type = "mock"\n'
 class Scene:
     """Where a proxy listens, whoever is it just now."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pair: Pair | None = None) -> None:
+        """With a certificate the TCP address is one for HTTPS."""
         ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         self._port, self._admin = (one.getsockname()[1] for one in ports)
         for one in ports:
             one.close()
         self._folder = folder
-        self.tcp = f"http://127.0.0.1:{self._port}"
+        self._tls = "" if pair is None else f", tls = {{ {pair.toml} }}"
+        self.tcp = f"{'http' if pair is None else 'https'}://127.0.0.1:{self._port}"
         self.unix = f"unix:{folder}/s"
         self.admin = f"http://127.0.0.1:{self._admin}"
         self.flags = ("-c", "c.toml")
 
     def configure(self, url: str | None = None) -> "Scene":
         """Write it all down; without a URL the provider is inside."""
-        text = CONFIG.format(port=self._port, folder=self._folder, admin=self._admin)
+        text = CONFIG.format(port=self._port, folder=self._folder, admin=self._admin, tls=self._tls)
         text += INSIDE if url is None else ELSEWHERE.format(url=url)
         (self._folder / "c.toml").write_text(text)
         return self
 
 
-async def reachable(scene: Scene) -> None:
+async def reachable(scene: Scene, tls: ssl.SSLContext | None = None) -> None:
     """Check that clients and operators are answered."""
-    for url in (scene.tcp, scene.unix):
-        assert (await get(url, "/v1/models"))[0] == 200
+    async with RawClient(scene.tcp, tls=tls) as client:
+        await client.send(request("/v1/models", method="GET"))
+        assert (await client.read_head("GET")).status == 200
+    assert (await get(scene.unix, "/v1/models"))[0] == 200
     assert await get(scene.admin, "/readyz") == (200, b"ready\n")
 
 
+@pytest.mark.parametrize("by", ["HTTP", "HTTPS"])
 @pytest.mark.timeout(180)
-async def test_under_load_nothing_is_lost(tmp_path: Path) -> None:
+async def test_under_load_nothing_is_lost(
+    tmp_path: Path, by: str, authority: Authority, pair: Pair
+) -> None:
     workers = (1, 1, 2, 3, 1) if LONG else (1, 2, 1)
+    tls = authority.client() if by == "HTTPS" else None
     async with provider(tmp_path) as url, contextlib.AsyncExitStack() as stack:
-        scene = Scene(tmp_path).configure(url)
+        scene = Scene(tmp_path, pair if tls else None).configure(url)
         loads = [
-            Load(scene.tcp, streams=STREAMS, rate=RATE, itl=ITL),
+            Load(scene.tcp, streams=STREAMS, rate=RATE, itl=ITL, tls=tls),
             Load(scene.unix, streams=STREAMS // 4, rate=RATE // 4, itl=ITL),
         ]
         before = None
@@ -94,7 +104,7 @@ async def test_under_load_nothing_is_lost(tmp_path: Path) -> None:
                 line = await before.line("handed_over")
                 assert line["process"] == served.process.pid
                 assert await before.end(None) == 0
-            await reachable(scene)
+            await reachable(scene, tls)
             await asyncio.sleep(1.0 if LONG else 0.2)
             before = served
         for load in loads:
@@ -102,7 +112,8 @@ async def test_under_load_nothing_is_lost(tmp_path: Path) -> None:
             assert load.failures == []
             assert load.streams > STREAMS // 4
             if LONG:
-                print(f"\n{workers}: {load.requests} requests, {load.streams} streams, no failure")
+                done = f"{load.requests} requests, {load.streams} streams"
+                print(f"\n{by}, {workers}: {done}, no failure")
         assert before is not None
         assert (tmp_path / "s").is_socket()
         assert await before.end() == 0

@@ -12,7 +12,8 @@ and aiohttp is pinned to the minor version they were tested with):
 | hook | contract |
 |---|---|
 | ``web.Server.__call__``, ``_loop``, ``_kwargs`` | makes the protocol of each connection |
-| ``web.Server._connections`` | protocol -> transport, until the transport is gone |
+| ``web.Server._connections`` | protocol -> transport, until it is lost and its task over |
+| ``web.Server.connection_lost(protocol, exc)`` | may be extended; what forgets a connection |
 | ``request_factory(message, payload, protocol, writer, task)`` | makes the request object |
 | the request's ``_finish()``, ``_cancel(exc)``, ``_task`` | all that RequestHandler asks of it |
 | the response's ``prepare``, ``write_eof``, ``keep_alive`` | all that RequestHandler asks of it |
@@ -254,6 +255,15 @@ class _WebServer(web.Server):
     def __call__(self) -> RequestHandler:
         return Connection(self._owner, self, loop=self._loop, **self._kwargs)
 
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        task = handler._task_handler
+        super().connection_lost(handler, exc)
+        # What is lost counts as a connection until its task is over.
+        if task is None:
+            self._owner.left()
+        else:
+            task.add_done_callback(lambda _: self._owner.left())
+
 
 class Connection(RequestHandler):
     """One client's connection."""
@@ -333,10 +343,6 @@ class Connection(RequestHandler):
         # its side open, and nothing tells the others from those that left.
         if self._current_request is not None and self.transport is not None:
             self.transport.abort()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        self._owner.left()
 
     def handle_error(
         self,

@@ -160,6 +160,15 @@ class Served(web.Server):
         self.url = ""
         self.protocols: list[Handler] = []
         self.requests: list[Request] = []
+        self.kept: list[bool] = []
+        """Whether a lost connection was known still: then, and once its task was over."""
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        task = handler._task_handler
+        super().connection_lost(handler, exc)
+        self.kept.append(handler in self._connections)
+        if task is not None:
+            task.add_done_callback(lambda _: self.kept.append(handler in self._connections))
 
     def _make(self, *given: Any) -> Request:
         self.requests.append(Request(*given))
@@ -226,6 +235,16 @@ async def test_a_server_knows_the_transports_of_its_connections() -> None:
         assert transport.is_closing()
         assert await client.read_rest() == b""
         await until(lambda: not server._connections)
+
+
+@holds("``web.Server.connection_lost(protocol, exc)``")
+async def test_a_server_forgets_a_connection_once_its_task_is_over() -> None:
+    async with serving() as server, RawClient(server.url) as client:
+        await client.send(request("/", b""))
+        await client.read_head()
+        client.reset()
+        await until(lambda: len(server.kept) == 2)
+        assert server.kept == [True, False]
 
 
 @holds("``request_factory(message, payload, protocol, writer, task)``")

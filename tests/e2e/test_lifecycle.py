@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from proxy.testing import RawClient, request
+from proxy.testing import RawClient, request, serve
 from tests.e2e.conftest import read_answer
-from tests.e2e.process import ANYWHERE, CHAT, SLOW, chat, get, post, serving
+from tests.e2e.process import ANYWHERE, CHAT, IN_TIME, SLOW, chat, get, post, serving
 
 MOCK = '[provider.mock]\ntype = "mock"\n'
 
@@ -152,6 +152,23 @@ async def test_a_drain_answers_when_nobody_is_left_or_its_time_is_over(tmp_path:
             assert rest.endswith(b"data: [DONE]\n\n")
             assert drained == (200, {"running": 0})
         assert await served.end() == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])
+@pytest.mark.parametrize("how", ["stays", "closes", "resets"])
+async def test_nobody_waits_for_a_client_who_asks_nothing(path: str, how: str) -> None:
+    async with serve(MOCK) as proxy, RawClient(proxy) as client:
+        for _ in range(2):
+            await client.send(ordinary() if "chat" in path else request(path, method="GET"))
+            assert (await read_answer(client)).status == 200
+        draining = asyncio.ensure_future(proxy.app.drain())
+        await asyncio.sleep(0)
+        if how == "closes":
+            client.close()
+        elif how == "resets":
+            client.reset()
+        async with asyncio.timeout(IN_TIME):
+            assert await draining == 0
 
 
 async def test_a_request_on_its_way_at_the_end_is_answered(tmp_path: Path) -> None:

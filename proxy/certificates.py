@@ -49,6 +49,9 @@ _REFUSAL = re.compile("_ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 _PLAIN_HTTP = "HTTP_REQUEST"
 """OpenSSL's reason where the first bytes are a request's."""
 
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""OpenSSL's reason where the first bytes are of something else than TLS."""
+
 
 class _Object(ssl.SSLObject):
     """The TLS of one connection: says why it fails to open, and waits for nobody to close."""
@@ -171,6 +174,8 @@ def reason(error: BaseException | None) -> str:
     if isinstance(error, ssl.SSLError):
         if error.reason == _PLAIN_HTTP:
             return "it speaks plain HTTP"
+        if error.reason == _NO_TLS:
+            return "it speaks no TLS"
         return words(error)
     return str(error) or "it closed the connection"
 

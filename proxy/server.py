@@ -1,10 +1,8 @@
 """The data edge: ordinary requests through a front of our own, all others through aiohttp.
 
 Behind the front stands aiohttp's low-level server, without application, router or middleware.
-
-What aiohttp's server leaves open is closed here: a deadline and a size for whole heads, framing
-errors that come later than the head, and connections whose client never takes the rest of what
-it was sent.
+What that leaves open is closed here: a deadline and a size for whole heads, framing errors that
+come later than the head, and connections whose client never takes the rest of what it was sent.
 
 What is used of aiohttp beyond its documented interface (tests/e2e/test_hooks.py holds each to it,
 and aiohttp is pinned to the minor version they were tested with):
@@ -258,10 +256,8 @@ class _WebServer(web.Server):
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         task = handler._task_handler
         super().connection_lost(handler, exc)
-        # What is lost counts as a connection until its task is over.
-        if task is None:
-            self._owner.left()
-        else:
+        self._owner.left()
+        if task is not None:  # until that is over, what is lost counts as a connection
             task.add_done_callback(lambda _: self._owner.left())
 
 

@@ -81,6 +81,24 @@ class _Object(ssl.SSLObject):
             super().unwrap()
 
 
+def _shorten(made: ssl.SSLObject) -> None:
+    """Spare each read and write the detour through the methods that only call these."""
+    inner = getattr(made, "_sslobj", None)
+    for name in ("read", "write", "pending"):
+        if hasattr(inner, name):
+            setattr(made, name, getattr(inner, name))
+
+
+class ClientContext(ssl.SSLContext):
+    """A context for connections to providers."""
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """The TLS of one connection, over two buffers."""
+        made = super().wrap_bio(*args, **options)
+        _shorten(made)
+        return made
+
+
 class ServerContext(ssl.SSLContext):
     """A context for accepted connections; who fails to open one is told why."""
 
@@ -93,6 +111,7 @@ class ServerContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         """The TLS of one connection, over two buffers."""
         made = cast(_Object, super().wrap_bio(incoming, outgoing, *args, **options))
+        _shorten(made)
         made.outgoing = outgoing
         made.below, self.below = self.below, None
         return made
@@ -120,7 +139,7 @@ def trust_system(context: ssl.SSLContext) -> None:
 @functools.cache
 def system_context() -> ssl.SSLContext:
     """The context of connections whose section says nothing of TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(ALPN)
     trust_system(context)

@@ -23,6 +23,9 @@ from proxy.exchange import ParsedRequest
 class Watch(Protocol):
     """Looks at a response that passes by; cut anywhere, it sees the same."""
 
+    whole_frames: ClassVar[bool]
+    """Whether what it sends on are whole frames, but for the last."""
+
     @property
     def usage(self) -> Usage | None:
         """What has been found so far."""

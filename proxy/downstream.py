@@ -73,6 +73,7 @@ class Downstream:
         "_connection",
         "_head",
         "_outbox",
+        "_stream",
         "_transport",
         "chunked",
         "forwarded",
@@ -107,6 +108,8 @@ class Downstream:
         self._transport = connection.transport
         self._outbox = outbox
         self._head = b""
+        self._stream: asyncio.Transport | None = None
+        """Where the body goes, once its head has gone before it."""
         self._bodiless = False
         self.method = method
         self.path, _, self.query = target.partition("?")
@@ -156,12 +159,23 @@ class Downstream:
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         self._head = b"%b%b%b\r\n" % (line, fields, framing)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         if self.chunked:
-            data = encode_chunk(data)
-        self.write_framed(data)
+            return self.write_framed(encode_chunk(data))
+        self._write_first(data)
+        return self._connection.writing_paused
 
-    def write_framed(self, data: bytes) -> None:
+    def write_framed(self, data: bytes) -> bool:
+        if self._stream is not None:
+            # A stream's next event waits for nothing: writing it later costs no less.
+            if not self._stream.is_closing():
+                self._stream.write(data)
+        else:
+            self._write_first(data)
+        return self._connection.writing_paused
+
+    def _write_first(self, data: bytes) -> None:
+        """Send what may still lack its head, or be whole."""
         if self._head:
             data = self._head if self._bodiless else self._head + data
             self._head = b""
@@ -171,7 +185,7 @@ class Downstream:
         if transport is None or transport.is_closing():
             return
         if self.chunked or self._outbox is None:
-            # A stream's next event waits for nothing: writing it later costs no less.
+            self._stream = None if self._bodiless else transport
             transport.write(data)
         else:
             self._outbox.write(transport, data)

@@ -10,6 +10,7 @@ coalesced, and a frame waits for no other.
 """
 
 import asyncio
+from bisect import bisect_left
 from typing import Protocol
 
 from proxy.dialect import StreamFailed, Watch
@@ -90,11 +91,11 @@ class Downstream(Protocol):
     def start(self, status: int, fields: bytes, length: int | None) -> None:
         """Begin a response; its head leaves with the first write, or at `flush`."""
 
-    def write(self, data: bytes) -> None:
-        """Send some of the body."""
+    def write(self, data: bytes) -> bool:
+        """Send some of the body; returns `writing_paused`."""
 
-    def write_framed(self, data: bytes) -> None:
-        """Send some of the body that already is in chunked framing."""
+    def write_framed(self, data: bytes) -> bool:
+        """Send some of the body that already is in chunked framing; returns `writing_paused`."""
 
     def flush(self) -> None:
         """Send the head if nothing has taken it along yet."""
@@ -121,19 +122,21 @@ class Relay:
     __slots__ = (
         "_downstream",
         "_finished",
+        "_gaps",
         "_last",
+        "_loose",
+        "_open",
         "_paused",
         "_stuck_since",
         "_sweep",
+        "_timed",
         "_unsent",
         "_upstream",
         "_wake",
         "_watch",
         "bytes_out",
-        "chunks",
         "error",
         "first_at",
-        "gaps",
         "last_at",
         "send_timeout",
     )
@@ -153,10 +156,13 @@ class Relay:
         self._watch = watch
         self._sweep = sweep
         self.send_timeout = send_timeout
-        self.gaps = [0] * GAP_BUCKETS if timed else None
+        self._timed = timed
+        self._gaps = [0] * GAP_BUCKETS
         self.first_at = self.last_at = 0.0
-        self.chunks = self.bytes_out = 0
+        self.bytes_out = 0
         self._last = b""
+        self._loose = timed and not (watch is not None and watch.whole_frames)
+        self._open = False  # whether `_last` is the beginning of a frame
         self._paused = False
         self._finished = False
         self.error: ProxyError | None = None
@@ -205,10 +211,10 @@ class Relay:
         """Write what was counted into the exchange, however it ended."""
         exchange.first_at = self.first_at
         exchange.last_at = self.last_at
-        exchange.chunks = self.chunks
+        exchange.chunks = sum(self._gaps) + bool(self.first_at)
         exchange.bytes_out += self.bytes_out
         exchange.torn = not self.between_frames
-        exchange.gaps = self.gaps
+        exchange.gaps = self._gaps if self._timed else None
         if self._watch is not None:
             exchange.usage = self._watch.usage
 
@@ -217,14 +223,12 @@ class Relay:
     def data(self, payload: bytes, framed: bytes | None) -> None:
         if self._finished:
             return
-        now = self._upstream.since
-        if self.chunks:
-            if self.gaps is not None:
-                self.gaps[int((now - self.last_at) * GAPS_PER_SECOND).bit_length()] += 1
+        now, last_at = self._upstream.since, self.last_at
+        if last_at:
+            self._gaps[bisect_left(GAP_BOUNDS, now - last_at)] += 1
         else:
             self.first_at = now
         self.last_at = now
-        self.chunks += 1
         watch = self._watch
         try:
             out = payload if watch is None else watch.feed(payload)
@@ -236,23 +240,20 @@ class Relay:
             self.broke(failed.error)
             return
         downstream = self._downstream
-        if out is payload:
-            if framed is not None and downstream.chunked:
-                downstream.write_framed(framed)
-            else:
-                downstream.write(payload)
+        if out is payload and framed is not None and downstream.chunked:
+            stuck = downstream.write_framed(framed)
         elif out:
-            downstream.write(out)
+            stuck = downstream.write(out)
         else:
             return
         self.bytes_out += len(out)
-        last = self._last
-        if self.gaps is None or not last or last.endswith(_FRAME_ENDS):
-            self._last = out
+        if self._loose and (self._open or not out.endswith(b"\n\n")):
+            # Where a frame ends shows what it was only together with its beginning.
+            self._last = last = self._last[-MAX_OPEN:] + out if self._open else out
+            self._open = not last.endswith(_FRAME_ENDS)
         else:
-            # The frame that is open goes on: how it ends shows only together with its beginning.
-            self._last = last[-MAX_OPEN:] + out
-        if downstream.writing_paused and not self._paused:
+            self._last = out
+        if stuck and not self._paused:
             self._paused = True
             self._upstream.pause()
             self._wake_up()

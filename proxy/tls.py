@@ -16,7 +16,15 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 from msgspec import Meta
 
 from proxy.authority import is_host, is_ipv6
-from proxy.certificates import ALPN, ForeignKey, ServerContext, identify, trust, trust_system
+from proxy.certificates import (
+    ALPN,
+    ClientContext,
+    ForeignKey,
+    ServerContext,
+    identify,
+    trust,
+    trust_system,
+)
 from proxy.component import Component
 from proxy.errors import BadCredentials, ConfigError
 from proxy.exchange import Security
@@ -333,7 +341,7 @@ class UpstreamTls(Tls, kw_only=True):
         return Material(self._file("certificate"), key, self._file("ca"))
 
     def _make(self, material: Material) -> ssl.SSLContext | None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = _VERSIONS[self.min_version]
         context.set_alpn_protocols(ALPN)
         if not self.verify:

@@ -5,6 +5,8 @@ response goes frame by frame: what the provider's decoder makes of a read, the c
 writes at once.
 """
 
+from typing import ClassVar
+
 from proxy.chat import Ask, Chat, Omissions, Rendering
 from proxy.dialect import Dialect, StreamFailed
 from proxy.errors import ProviderBroke, ProxyError, Unsupported
@@ -99,6 +101,7 @@ class Translator:
     """The :class:`proxy.dialect.Watch` of a streamed response that is translated."""
 
     __slots__ = ("_decoder", "_encoder", "_ended", "_translation")
+    whole_frames: ClassVar[bool] = False  # of a client's array there are none
 
     def __init__(self, translation: Translation) -> None:
         self._translation = translation

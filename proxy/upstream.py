@@ -6,7 +6,7 @@ parser waits for ever when a chunk is malformed in a later segment than the head
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -80,6 +80,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_held",
         "_loop",
         "_method",
+        "_one",
         "_owner",
         "_paused",
         "_remaining",
@@ -122,12 +123,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._dropped = False
-        self._buffer = early
-        self._method = ""
+        self._buffer, self._method = early, ""
         self._head: asyncio.Future[None] | None = None
         self.writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._state = _IDLE
+        self._sink: Sink | None = None
+        # Reads what is one chunk, while somebody takes a body in chunks.
+        self._one: Callable[[bytes], bytes | None] | None = None
         self._transport.set_protocol(self)
         owner.sweep.add(self)
 
@@ -149,7 +152,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: ChunkedDecoder | None = None
         self._remaining = 0
         self._reusable = False
-        self._sink: Sink | None = None
         self._held: list[tuple[bytes, bytes | None]] = []
         self._heads = 0
         self._error: ProxyError | None = None
@@ -178,17 +180,15 @@ class UpstreamConnection(asyncio.Protocol):
     # Called by the event loop.
 
     def data_received(self, data: bytes) -> None:
-        if len(data) > MAX_READ:
+        one = self._one
+        if one is not None and (payload := one(data)) is not None:
+            self.since = clock()
+            self._sink.data(payload, data)  # type: ignore[union-attr]  # somebody takes it
+        elif len(data) > MAX_READ:
             for at in range(0, len(data), MAX_READ):
                 self.data_received(data[at : at + MAX_READ])
         elif self._state is _BODY:
             self.since = clock()
-            chunks, sink = self._chunks, self._sink
-            if chunks is not None and sink is not None:
-                payload = chunks.one(data)
-                if payload is not None:
-                    sink.data(payload, data)
-                    return
             self._read_body(data)
         elif self._state is _HEAD:
             if self._owner.outbox.holds(self._transport):
@@ -315,6 +315,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end(self) -> None:
         if self._state is _BODY:
             self._state = _WHOLE
+            self._one = None
             if self._sink is not None:
                 self._sink.end()
 
@@ -326,6 +327,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._head.set_exception(error)
         elif self._state is _BODY:
             self._state = _BROKEN
+            self._one = None
             self._error = error
             if self._sink is not None:
                 self._sink.broke(error)
@@ -350,6 +352,8 @@ class UpstreamConnection(asyncio.Protocol):
             sink.end()
         elif self._error is not None:
             sink.broke(self._error)
+        elif self._chunks is not None:
+            self._one = self._chunks.one
 
     def pause(self) -> None:
         self._paused = True
@@ -366,7 +370,7 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Done with the response: keep the connection if that was whole, else cut it off."""
         uploaded = self._upload is None or self._upload.done()
-        self._sink = None
+        self._sink = self._one = None
         if self._state is _WHOLE and self._reusable and uploaded and not self._dropped:
             self._upload = None
             self.resume()

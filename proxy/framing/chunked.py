@@ -6,6 +6,8 @@ from proxy.framing import FramingError, excerpt
 from proxy.framing.head import is_field_line
 
 LAST_CHUNK = b"0\r\n\r\n"
+MAX_ONE = 16 * 1024
+"""Bytes of a read that may be taken for one chunk without a second look."""
 MAX_EXTENSIONS = 4 * 1024
 MAX_TRAILERS = 64 * 1024
 
@@ -20,18 +22,23 @@ _match_begun_size = re.compile(rb"[0-9A-Fa-f]{1,16}([ \t]*|" + _EXTENSION + rb")
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
 
-def _size_line(length: int) -> bytes | None:
-    """How a chunk begins that is so many bytes long as a whole and spelled as most spell it."""
+def _plain(length: int) -> tuple[bytes, int]:
+    """What a read so long is, if it is one chunk spelled as most spell it: its size line, its size.
+
+    Nothing is so long: a size of -1.
+    """
     for digits in range(1, 9):
-        line = b"%x\r\n" % max(length - digits - 4, 0)
-        if len(line) == digits + 2 and line != b"0\r\n":
-            return line
-    return None
+        size = length - digits - 4
+        line = b"%x\r\n" % max(size, 0)
+        if size > 0 and len(line) == digits + 2:
+            return line, size
+    return b"", -1
 
 
 # The length of a read alone says how it must begin to be one chunk: a third of the price of
 # reading the digits.
-_SIZE_LINES = [_size_line(length) for length in range(1024)]
+_PLAIN = [_plain(length) for length in range(1024)]
+_KNOWN = len(_PLAIN)
 
 
 class ChunkedDecoder:
@@ -43,13 +50,24 @@ class ChunkedDecoder:
     Trailers are checked for their form and dropped (a proxy may: RFC 9110, 6.5.1).
     """
 
-    __slots__ = ("_extensions", "_held", "_left", "_state", "_trailers", "done", "rest", "whole")
+    __slots__ = (
+        "_between",
+        "_extensions",
+        "_held",
+        "_left",
+        "_state",
+        "_trailers",
+        "done",
+        "rest",
+        "whole",
+    )
 
     def __init__(self) -> None:
         self.done = False
         self.rest = b""
         self.whole = False
         self._state = _SIZE
+        self._between = True  # nothing of a chunk is here
         self._left = 0  # payload bytes that the current chunk still lacks
         self._held = b""  # a line, or the CRLF behind a chunk, of which the end has not come
         self._extensions = 0
@@ -58,22 +76,23 @@ class ChunkedDecoder:
     def one(self, data: bytes) -> bytes | None:
         """The payload of `data` if that is one whole chunk, as most reads of a stream are.
 
-        Otherwise None, and `data` is still to be fed.
+        Otherwise None, and `data` is still to be fed; larger reads than 16 KiB are not looked at.
         """
-        if self._state == _SIZE and not self._held:
+        if self._between:
             length = len(data)
-            if length < len(_SIZE_LINES):
-                line = _SIZE_LINES[length]
-                if line is not None and data.startswith(line) and data.endswith(b"\r\n"):
-                    self.whole = True
-                    return data[len(line) : -2]
-            match = _match_size(data)
-            if match is not None:
-                start = match.end()
-                end = start + int(match[1], 16)
-                if start < end == len(data) - 2 and data.endswith(b"\r\n"):
-                    self.whole = True
-                    return data[start:end]
+            if length < _KNOWN:
+                line, size = _PLAIN[length]
+                # Whether both are there shows in the length: asking for each first costs more.
+                payload = data.removeprefix(line).removesuffix(b"\r\n")
+                if len(payload) == size:
+                    return payload
+            if length <= MAX_ONE:
+                match = _match_size(data)
+                if match is not None:
+                    start = match.end()
+                    end = start + int(match[1], 16)
+                    if start < end == length - 2 and data.endswith(b"\r\n"):
+                        return data[start:end]
         return None
 
     def feed(self, data: bytes) -> bytes:
@@ -84,6 +103,7 @@ class ChunkedDecoder:
         of trailers in the whole body.
         """
         if (one := self.one(data)) is not None:
+            self.whole = True
             return one
         payload: list[bytes] = []
         try:
@@ -96,7 +116,7 @@ class ChunkedDecoder:
     def _decode(self, data: bytes, payload: list[bytes]) -> None:
         state = self._state
         self.whole = False
-        plain = state == _SIZE and not self._held and bool(data)
+        plain = self._between and bool(data)
         if self._held:
             data = self._held + data
             self._held = b""
@@ -150,6 +170,7 @@ class ChunkedDecoder:
                 self.rest += data[at:]
                 break
         self._state = state
+        self._between = state == _SIZE and not self._held
         self.done = state == _DONE
         self.whole = plain and state == _SIZE
 

@@ -72,7 +72,7 @@ class FrameSplitter:
             at = end - seen
         length = len(data)
         # Most streams end each line alike, and then a plain search finds what ends a frame.
-        only_lf = b"\r" not in data
+        only_lf = _CR not in data
         only_crlf = not only_lf and data.count(b"\r\n") == data.count(b"\r") == data.count(b"\n")
         while at < length:
             if only_lf and data[at] != _LF:
@@ -95,7 +95,7 @@ class FrameSplitter:
     def whole(self, data: bytes) -> bytes:
         """The frames that `data` completes, in one run of bytes; raises what `feed` does."""
         held = self._held
-        if b"\r" in data or b"\r" in held or len(held) + len(data) > self._max_frame:
+        if _CR in data or _CR in held or len(held) + len(data) > self._max_frame:
             return b"".join(self.feed(data))
         end = data.rfind(b"\n\n") + 2
         if end == 1:

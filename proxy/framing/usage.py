@@ -40,6 +40,7 @@ class UsageWatch:
 
     __slots__ = ("_held", "usage")
     key: ClassVar[bytes] = _KEY
+    whole_frames: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -84,11 +85,6 @@ class UsageWatch:
         return True
 
 
-def _is_null(data: bytes, last: int) -> bool:
-    """Whether each usage in `data`, the last of which stands at `last`, is spelled as null."""
-    return data.rfind(_KEY, 0, last) < 0 or data.count(_KEY) == data.count(_KEY + _NULL)
-
-
 class _UsageChunk(msgspec.Struct, gc=False):
     choices: list[Raw] | None = None
     usage: dict[str, Any] | None = None
@@ -104,19 +100,23 @@ class UsageStrip:
     own bytes. A frame that has not ended is held until it has, since only then it is known.
     """
 
-    __slots__ = ("_splitter", "usage")
+    __slots__ = ("_open", "_splitter", "usage")
+    whole_frames: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self._splitter = FrameSplitter()
+        self._open = False
 
     def feed(self, data: bytes) -> bytes:
         """Some of the stream; returns what is to be sent on. Raises FramingError."""
-        splitter = self._splitter
-        if splitter.pending or not data.endswith(_FRAME_ENDS):
-            data = splitter.whole(data)
-        at = data.rfind(_KEY)
-        if at < 0 or (data.startswith(_NULL, at + len(_KEY)) and _is_null(data, at)):
+        if self._open or not data.endswith(_FRAME_ENDS):
+            data = self._splitter.whole(data)
+            self._open = self._splitter.pending > 0
+        before, key, after = data.rpartition(_KEY)
+        if not key or (after.startswith(_NULL) and before.rfind(_KEY) < 0):
+            return data
+        if data.count(_KEY) == data.count(_KEY + _NULL):
             return data
         frames = FrameSplitter().feed(data)
         kept = [frame for frame in frames if _KEY not in frame or not self._is_usage(frame)]

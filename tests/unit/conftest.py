@@ -253,14 +253,15 @@ class Downstream:
             name, _, value = line.partition(": ")
             self.fields.add(name, value)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         assert self.started, "a body before its head"
         assert not self.ends, "a write after the end"
         self.sent.append(data)
+        return self.writing_paused
 
-    def write_framed(self, data: bytes) -> None:
-        self.write(data)
+    def write_framed(self, data: bytes) -> bool:
         self.framed.append(data)
+        return self.write(data)
 
     def flush(self) -> None:
         self.flushed += 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.certificates import (
+    ClientContext,
     ForeignKey,
     ServerContext,
     certificates,
@@ -267,3 +268,25 @@ def test_who_is_not_told_otherwise_verifies_whom_it_talks_to() -> None:
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_both_sides_read_and_write_without_a_detour(authority: Authority, pair: Pair) -> None:
+    accepting = server()
+    identify(accepting, pair.certificate.read_bytes(), pair.key.read_text())
+    asking = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(asking, authority.file.read_bytes())
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = asking.wrap_bio(back, there, server_hostname="localhost")
+    other = accepting.wrap_bio(there, back, server_side=True)
+    for side in (one, other) * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    for side in (one, other):
+        for name in ("read", "write", "pending"):
+            assert getattr(side, name).__self__ is side._sslobj  # type: ignore[attr-defined]
+    assert one.write(b"asked") == 5
+    assert other.read(3) == b"ask"
+    assert other.pending() == 2
+    assert other.read(9) == b"ed"
+    with pytest.raises(ssl.SSLWantReadError):
+        other.read(9)

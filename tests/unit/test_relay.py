@@ -1,7 +1,7 @@
 """The relay between an upstream and a downstream that do what the test says."""
 
 import asyncio
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 
@@ -30,6 +30,8 @@ class FakeSweep:
 
 class Stripping:
     """Takes every x out, keeps the last byte for the end, and chokes on an exclamation mark."""
+
+    whole_frames: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.usage: Usage | None = None

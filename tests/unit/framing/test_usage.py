@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.event import Usage
 from proxy.framing import FramingError
-from proxy.framing.sse import MAX_FRAME
+from proxy.framing.sse import MAX_FRAME, FrameSplitter
 from proxy.framing.usage import UsageStrip, UsageWatch, decode_usage
 from proxy.testing import cuts
 
@@ -240,6 +240,19 @@ def test_a_frame_leaves_as_soon_as_it_is_whole_and_waits_for_no_other() -> None:
     assert strip.feed(b"}\n") == b""
     assert strip.feed(b"\ndata: ") == b"data: {}\n\n"
     assert strip.close() == b"data: "
+
+
+@given(streams, st.integers(0, 2**32))
+def test_what_is_sent_on_are_whole_frames(
+    parts: list[tuple[bool, bytes, bytes]], seed: int
+) -> None:
+    """Invariant: as `whole_frames` says, each feed returns frames that have ended."""
+    assert UsageStrip.whole_frames
+    for pieces in cuts(b"".join(keep + usage for _, keep, usage in parts), seed=seed):
+        strip, splitter = UsageStrip(), FrameSplitter()
+        for piece in pieces:
+            splitter.feed(strip.feed(piece))
+            assert not splitter.pending
 
 
 def test_a_frame_without_end_is_refused() -> None:

@@ -1,6 +1,6 @@
 """The checks of the contracts find what breaks them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -93,6 +93,8 @@ async def test_a_processor_may_raise_nothing_but_its_refusal() -> None:
 
 class Looking:
     """A watch that is right but for what a test says."""
+
+    whole_frames: ClassVar[bool] = False
 
     def __init__(self, what: str) -> None:
         self.usage: Usage | None = None

@@ -293,7 +293,11 @@ class Pipeline:
             self._idle.set()
             self._idle = None
         for observer in (*exchange.hooks, *self._observers):
-            _guarded(observer, exchange)
+            try:
+                observer(exchange)
+            except Exception:
+                # One observer's bug must not take the others' turn.
+                _log.exception("request %s: an observer failed", exchange.id)
 
 
 def _untie(error: BaseException | None) -> None:
@@ -307,11 +311,3 @@ def _is_plain(path: str) -> bool:
     if not path.startswith("/") or path.endswith(("/.", "/..")):
         return False
     return not any(trick in path for trick in _TRICKS)
-
-
-def _guarded(observer: Observer, exchange: Exchange) -> None:
-    """One observer's bug must not take the others' turn."""
-    try:
-        observer(exchange)
-    except Exception:
-        _log.exception("request %s: an observer failed", exchange.id)

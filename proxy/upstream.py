@@ -308,8 +308,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.data(payload, framed)
             return
-        self._held.append((payload, framed))
-        if not self._paused and sum(len(held) for held, _ in self._held) > MAX_HELD:
+        held = self._held
+        held.append((payload, framed))
+        # One read alone is less than that.
+        if len(held) > 1 and not self._paused and sum(len(data) for data, _ in held) > MAX_HELD:
             self.pause()
 
     def _end(self) -> None:

@@ -36,7 +36,8 @@ class Address(msgspec.Struct, frozen=True, cache_hash=True):
         return f"{self.origin.scheme}://{self.host.decode()}"
 
     def __str__(self) -> str:
-        return f"{self.base}{self.prefix.decode()}".removesuffix(":")
+        # Without a path a socket's URL has no use for the colon; a path may end in one of its own.
+        return f"{self.base}{self.prefix.decode()}" if self.prefix else self.base.removesuffix(":")
 
 
 class Url(Component):

@@ -1,7 +1,7 @@
 """Base URLs, taken apart."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.exchange import Origin
@@ -88,6 +88,8 @@ def test_what_is_no_base_url_is_refused_without_repeating_it(url: str, problem: 
     assert "canary" not in str(raised.value)
 
 
+@example("http://a/:")
+@example("unix:/a:/:")
 @given(
     st.text("htps:/[]@?#.%ax1\\ ", max_size=24).map("http://".__add__)
     | st.text("unix:/a.?# ", max_size=16)

@@ -33,8 +33,10 @@ from proxy.upload import send_stream, send_whole
 
 MAX_HEAD = 64 * 1024
 """Bytes of a response's head, the interim responses (1xx) before it included."""
+MAX_READ = 32 * 1024
+"""Bytes that are worked on at once: of a larger read there are several copies for a moment."""
 MAX_HELD = 64 * 1024
-"""Bytes of a body held for a sink that is not attached yet, before reading is paused."""
+"""Bytes held, in several reads, for a sink that is not attached yet, before reading is paused."""
 
 
 class State(IntEnum):
@@ -46,9 +48,6 @@ class State(IntEnum):
     WHOLE = 3
     BROKEN = 4
 
-
-MAX_READ = 32 * 1024
-"""Bytes that are worked on at once: of a larger read there are several copies for a moment."""
 
 # By names of their own: in Python 3.11 an enumeration looks up each of its members by a call.
 _IDLE, _HEAD, _BODY, _WHOLE, _BROKEN = State
@@ -308,10 +307,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.data(payload, framed)
             return
-        held = self._held
-        held.append((payload, framed))
-        # One read alone is less than that.
-        if len(held) > 1 and not self._paused and sum(len(data) for data, _ in held) > MAX_HELD:
+        self._held.append((payload, framed))
+        many = len(self._held) > 1 and not self._paused
+        if many and sum(len(held) for held, _ in self._held) > MAX_HELD:
             self.pause()
 
     def _end(self) -> None:

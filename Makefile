@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 FRAMEWORKS := .venv-frameworks
+SUITES := .venv-suites
 
 # Stamps, inside the virtual environment so that they go when it goes.
 RUNTIME := $(VENV)/.runtime
@@ -26,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: check format lint types floors test dev frameworks run bench fuzz fmt test-lowest lock clean
+.PHONY: check format lint types floors test dev frameworks suites run bench fuzz fmt test-lowest lock clean
 
 check: format lint types floors test ## what a change must pass: the five below, in this order
 
@@ -57,6 +58,8 @@ run: $(RUNTIME) ## ARGS='-c FILE …' go to `llm-proxy serve`
 
 frameworks: $(FRAMEWORKS)/.installed ## what the tests of other people's libraries need: 400 MB
 
+suites: $(SUITES)/.installed ## the SDKs' own test suites, for tests that run them through the proxy
+
 bench: $(DEV) ## FULL=1 for the long one
 	@$(BIN)/python -m bench $(if $(FULL),--full)
 
@@ -77,7 +80,7 @@ lock: $(if $(wildcard $(BIN)/uv),,$(DEV)) ## after a change of dependencies; UPG
 	@$(COMPILE) --extra dev --extra bench --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove all that is made here, the virtual environments too
-	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) build dist bench/build *.egg-info tests/contract/node/node_modules
+	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(SUITES) build dist bench/build *.egg-info tests/contract/node/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -111,6 +114,15 @@ $(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@$(INSTALL_SELF)
 	@touch $(RUNTIME) $@
+
+$(SUITES)/.installed: tests/contract/suites/requirements.txt
+	@echo '== setting up $(SUITES)'
+	@$(PYTHON) -m venv --clear $(SUITES)
+	@$(SUITES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@$(SUITES)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--no-binary openai,anthropic --dest $(SUITES)/src $$(sed -n 's/\[aiohttp\]//p' $<)
+	@for suite in $(SUITES)/src/*.tar.gz; do tar -xzf $$suite -C $(SUITES)/src; done
+	@touch $@
 
 $(FRAMEWORKS)/.installed: tests/contract/frameworks/requirements.txt
 	@echo '== setting up $(FRAMEWORKS)'

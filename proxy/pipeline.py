@@ -121,6 +121,10 @@ class Pipeline:
 
     async def _serve(self, exchange: Exchange, dialect: Dialect, downstream: Downstream) -> None:
         request = exchange.request
+        if request.method != "POST" and self._router.passing(request.path) is not None:
+            # OpenAI lists at the same path what it stored: that is for whom a route names.
+            await self._pass_on(exchange, downstream)
+            return
         exchange.dialect, exchange.operation = dialect.name, dialect.operation
         if request.method != "POST":
             raise Unsupported(

@@ -93,6 +93,43 @@ async def test_method_path_and_query_stay(method: str) -> None:
         assert "sk-client" not in str(line)
 
 
+@pytest.mark.parametrize(
+    ("path", "passes"), [("/v1/*", True), ("/v1/chat/completions", True), ("/v1/files", False)]
+)
+async def test_other_methods_of_an_endpoint_pass_where_a_route_names_its_path(
+    path: str, passes: bool
+) -> None:
+    """OpenAI lists stored chats at the path where chats are asked for."""
+    async with Upstream(answer(body='{"data":[]}')) as upstream:
+        config = f"""
+            [provider.fake]
+            type = "openai_compatible"
+            url = "{upstream.url}/v1"
+            [[route]]
+            name = "named"
+            path = "{path}"
+            targets = ["fake"]
+            [[route]]
+            name = "rest"
+            targets = ["fake"]
+        """
+        async with serve(config) as proxy, RawClient(proxy) as client:
+            await client.send(request("/v1/chat/completions?limit=2", method="GET"))
+            said = await client.read_head()
+            body = await client.read_body()
+        [line] = proxy.exchanges
+    if passes:
+        assert (said.status, body) == (200, b'{"data":[]}')
+        [seen] = upstream.requests
+        assert (seen.method, seen.target) == ("GET", "/v1/chat/completions?limit=2")
+        assert line["route"] == "named"
+        assert "dialect" not in line
+    else:
+        assert said.status == 405
+        assert (b"allow", b"POST") in said.headers
+        assert upstream.requests == []
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_goes_on_before_it_is_whole(chunked: bool) -> None:
     first, last = b"first part, ", b"last part"

@@ -203,7 +203,9 @@ def prepare(
     strip = asks and dialect.ask_usage(request)
     if spoken.values or spoken.dropped:
         spoken.edit(request)
-    query = without_key(request.query) if request.query else ""
+    # A provider that has the endpoint elsewhere, by model, has another API around it.
+    keeps = request.query and (dialect.model_in_path or not spoken.named)
+    query = without_key(request.query) if keeps else ""
     path = spoken.target(model, stream=request.stream, query=query)
     return Prepared(request, path, strip, None)
 

@@ -137,6 +137,7 @@ class Pipeline:
         exchange.bytes_in = len(body)
         exchange.phase = "routing"
         parsed = exchange.parsed = dialect.parse(body, request.path, request.query)
+        parsed.query = request.query
         del body
         route, exchange.pattern = self._router.route(dialect, parsed)
         exchange.route = route.name

@@ -199,7 +199,7 @@ def _decode_leniently(raw: bytes) -> Usage | None:
         found = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return None if _COUNTS.isdisjoint(found) else read_usage(found)
+    return read_usage(found) if isinstance(found, dict) and not _COUNTS.isdisjoint(found) else None
 
 
 def read_usage(found: dict[str, Any]) -> Usage:

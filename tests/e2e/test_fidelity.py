@@ -496,3 +496,39 @@ async def test_an_edited_request_keeps_the_spelling_of_all_else(
     has_more = options is not None and "x" in options
     edited[OPTIONS] = '{"x":1.50,"include_usage":true}' if has_more else ASKED
     assert upstream.requests[0].body == spell(list(edited.items()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "target"),
+    [
+        ("anthropic", "/v1/messages?beta=true", "/v1/messages?beta=true"),
+        ("openai", "/v1/responses?a=%2F&key=sk-c&b", "/v1/responses?a=%2F&b"),
+        # There Google's API is around Anthropic's, and knows nothing of its queries.
+        (
+            "vertex",
+            "/v1/messages?beta=true",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict",
+        ),
+    ],
+)
+async def test_a_query_goes_where_the_endpoint_is_the_same(
+    kind: str, path: str, target: str
+) -> None:
+    place = 'variables = { project = "p", region = "l" }' if kind == "vertex" else ""
+    async with Upstream(answer(body="{}")) as upstream:
+        config = f"""
+            [provider.up]
+            type = "{kind}"
+            url = "{upstream.url}{"/v1" if kind == "openai" else ""}"
+            token = "literal:sk-ours"
+            {place}
+            [[route]]
+            targets = ["up"]
+        """
+        body = {"model": "claude-x", "max_tokens": 5, "input": "Hi", "messages": []}
+        async with serve(config) as proxy, RawClient(proxy) as client:
+            for _ in range(2):
+                await client.send(request(path, body))
+                assert (await client.read_head()).status == 200
+                await client.read_body()
+        assert [asked.target for asked in upstream.requests] == [target] * 2

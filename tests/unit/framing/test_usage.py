@@ -70,7 +70,16 @@ def test_what_usage_objects_spell(spelled: dict[str, Any], usage: Usage) -> None
     assert decode_usage(json.dumps(spelled).encode()) == usage
 
 
-@pytest.mark.parametrize("raw", [b"{}", b'{"type":"string"}', b'{"total_tokens":4}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{}",
+        b'{"type":"string"}',
+        b'{"total_tokens":4}',
+        b'[{"prompt_tokens":4}]',
+        b'"prompt_tokens"',
+    ],
+)
 def test_what_counts_neither_input_nor_output_spells_no_usage(raw: bytes) -> None:
     assert decode_usage(raw) is None
 

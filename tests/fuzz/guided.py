@@ -1,13 +1,17 @@
-"""Coverage-guided fuzzing: ``python -m tests.fuzz.guided [NAME | --each] [--seconds N]``.
+"""Coverage-guided fuzzing: ``python -m tests.fuzz.guided [NAME | --each | --keep] [--seconds N]``.
 
 libFuzzer, through atheris, follows the branches that an input takes in the decoders of
 test_decoders.py. Without a name it tries all of them in one process, the first byte saying which;
 with `--each` one after the other, so many seconds each. It ends with an error, and the input in a
 file, at an exception that is not a decoder's own, at more than 512 MiB of memory (1 GiB for all
 together), or where one input takes ten seconds.
+
+`--keep` makes tests/fuzz/corpus anew, which test_corpus.py replays: for each decoder a few inputs
+that lead to the branches which so many seconds find without recorded traffic.
 """
 
 import argparse
+import base64
 import contextlib
 import json
 import os
@@ -28,6 +32,11 @@ MAX_INPUT = 16 * 1024
 MAX_RECORDED = 400
 """Recorded bodies that the corpus begins with."""
 
+CORPUS = Path(__file__).parent / "corpus"
+MAX_KEPT = 40
+"""Inputs of each decoder that are kept, and how long one of them may be."""
+MAX_KEPT_BYTES = 1024
+
 _NAMES = sorted(DECODERS)
 
 
@@ -38,9 +47,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--corpus", type=Path, help="kept between runs; default: made anew")
     parser.add_argument("--each", action="store_true", help="every decoder, in turn")
+    parser.add_argument("--keep", action="store_true", help="write tests/fuzz/corpus")
     given = parser.parse_args()
     if given.each:
         sys.exit(_each(given.seconds))
+    if given.keep:
+        sys.exit(_keep([given.name] if given.name else _NAMES, given.seconds))
     with contextlib.ExitStack() as stack:
         corpus = given.corpus
         if corpus is None:
@@ -70,6 +82,31 @@ def _each(seconds: int) -> int:
         told = ", ".join(" ".join(line.removeprefix("stat::").split()) for line in stats)
         print(f"{name}: {told if ended.returncode == 0 else ended.stderr[-4000:]}", flush=True)
         failed += ended.returncode != 0
+    return failed
+
+
+def _keep(names: list[str], seconds: int) -> int:
+    """Make the corpus that is kept; the number of decoders that failed."""
+    failed = 0
+    CORPUS.mkdir(exist_ok=True)
+    environ = {key: value for key, value in os.environ.items() if key != "LLM_PROXY_CASSETTES"}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            fuzz = [sys.executable, "-m", "tests.fuzz.guided", name]
+            fuzz += ["--seconds", str(seconds), "--corpus", folder]
+            ended = subprocess.run(fuzz, capture_output=True, text=True, env=environ)
+            if ended.returncode != 0:
+                print(f"{name}: {ended.stderr[-4000:]}", flush=True)
+                failed += 1
+                continue
+            # All but the samples led to something new when they were found.
+            kept = {file.read_bytes() for file in Path(folder).iterdir()}
+        short = sorted((each for each in kept if 0 < len(each) <= MAX_KEPT_BYTES), key=len)
+        number = min(MAX_KEPT, len(short))
+        spread = [short[index * len(short) // number] for index in range(number)]
+        lines = sorted(base64.b64encode(each).decode() for each in spread)
+        (CORPUS / f"{name.replace(' ', '_')}.txt").write_text("\n".join(lines) + "\n")
+        print(f"{name}: {len(lines)} of {len(kept)} kept", flush=True)
     return failed
 
 

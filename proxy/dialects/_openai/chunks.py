@@ -5,6 +5,7 @@ Each has some of one choice or of several. What a choice is, the member of the f
 
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -226,9 +227,9 @@ class ChunkDecoder(StreamDecoder, Generic[C]):
     def _open(self, choices: list[C], body: bytes, events: list[Event]) -> None:
         """Look at the choices of a whole answer before they are read."""
 
+    @abstractmethod
     def _add_choice(self, choice: C, frame: bytes, events: list[Event]) -> None:
         """What a choice says; `frame` is b"" in a whole answer."""
-        raise NotImplementedError
 
     def _cite(self, chunk: Chunk[C]) -> None:
         """What an answer is said to rest on."""

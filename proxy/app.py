@@ -19,7 +19,6 @@ It is the :class:`proxy.admin.Operated` of its own admin listener.
 
 import asyncio
 import gc
-import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
 
@@ -42,16 +41,14 @@ from proxy.relay import GAP_BOUNDS
 from proxy.story import Story
 from proxy.systemd import Notifier
 from proxy.takeover import Handover, Takeover
-from proxy.tasks import run_aside, spawn
+from proxy.tasks import run_aside, spawn, unless
 from proxy.timers import Sweep
 from proxy.transport import Transport
 from proxy.units import clock
-from proxy.watch import Watch
+from proxy.watch import Watch, unusable
 
 END_SECONDS = 1.0
 """How long what is ended may take to say so to its client."""
-
-_log = logging.getLogger("proxy")
 
 
 def tune_collector() -> None:
@@ -106,6 +103,7 @@ class App:
         self._reloading = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
         self._drain_until = 0.0
+        self._ending = asyncio.Event()
         self._watch = Watch(lambda: self.loaded, self._load_anew, self.reload)
         self._watching: asyncio.Task[None] | None = None
         self._handover = None
@@ -205,8 +203,8 @@ class App:
                 return []
             after = self._generate(assembly)
             plan = await run_aside(lambda: self._listening.plan(assembly.loaded))
-            await after.open(before)
-            if not self.ready:
+            opened = await unless(self._ending, after.open(before), "open a configuration")
+            if not (opened and self.ready):
                 await after.close([before])
                 raise ConfigError(["the proxy is shutting down"])
         except BaseException as error:
@@ -214,9 +212,7 @@ class App:
                 plan.drop()
             if isinstance(error, ConfigError) or not isinstance(error, Exception):
                 raise
-            _log.exception("the configuration cannot be used")
-            what = f"a component failed: {type(error).__name__} (the log says why)"
-            raise ConfigError([what]) from error
+            raise unusable(error) from error
         self._generation = after
         after.adopt(assembly)
         self._retired.append(before)
@@ -305,6 +301,7 @@ class App:
         """
         if self._draining is None:
             self.ready = False
+            self._ending.set()
             server = self.loaded.settings.server
             self._drain_until = clock() + server.drain_delay + server.drain_timeout
             self._listening.wind_down()
@@ -328,14 +325,7 @@ class App:
 
     async def leave(self, at_once: asyncio.Event, *, linger: float = 0.0) -> None:
         """Stop as the configuration says, but wait for nobody any more once `at_once` is set."""
-        stopping = spawn(self.stop(linger=linger), "stop")
-        hurry = spawn(at_once.wait(), "in a hurry")
-        await asyncio.wait((stopping, hurry), return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if stopping.done():
-            stopping.result()
-        else:
-            stopping.cancel()
+        if not await unless(at_once, self.stop(linger=linger), "stop"):
             await self.stop(0.0)
 
     async def stop(self, limit: float | None = None, *, linger: float = 0.0) -> None:

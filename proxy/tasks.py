@@ -26,6 +26,23 @@ def spawn(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
     return task
 
 
+async def unless(told: asyncio.Event, doing: Coroutine[Any, Any, object], name: str) -> bool:
+    """Whether `doing` came to its end; once `told` is set it is cancelled, and may clean up."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(doing, name=name)
+    hurry = loop.create_task(told.wait(), name=f"{name}, unless")
+    try:
+        await asyncio.wait((task, hurry), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hurry.cancel()
+        task.cancel()
+        await asyncio.wait((task,))
+    if task.cancelled():
+        return False
+    task.result()
+    return True
+
+
 async def run_aside(function: Callable[[], T]) -> T:
     """Run what takes long in a thread, and let the loop have its turns meanwhile.
 

@@ -21,8 +21,18 @@ async def on_demand(asked: asyncio.Event, reload: Callable[[], Awaitable[object]
     while True:
         await asked.wait()
         asked.clear()
-        with contextlib.suppress(ConfigError):
-            await reload()  # it has told why not
+        try:
+            await reload()
+        except ConfigError:
+            pass  # it has told why not
+        except Exception:
+            _log.exception("the configuration could not be loaded anew")
+
+
+def unusable(error: Exception) -> ConfigError:
+    """What is raised from an error that no configuration should cause; the log has it all."""
+    _log.error("the configuration cannot be used", exc_info=error)
+    return ConfigError([f"a component failed: {type(error).__name__} (the log says why)"])
 
 
 class Watch:

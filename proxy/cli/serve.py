@@ -17,7 +17,7 @@ from proxy.config.load import Loaded
 from proxy.listener import bind
 from proxy.systemd import Notifier
 from proxy.takeover import LINGER_SECONDS, Takeover
-from proxy.tasks import spawn
+from proxy.tasks import spawn, unless
 from proxy.watch import on_demand
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -107,7 +107,9 @@ async def _serve(
     for number in _SIGNALS:
         loop.add_signal_handler(number, heard)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    await app.start()
+    if not await unless(stop, app.start(), "start"):
+        app.story.stopped()
+        return
     if before is not None:
         await app.succeed(before)
     tune_collector()

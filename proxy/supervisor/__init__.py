@@ -42,7 +42,7 @@ from proxy.systemd import Notifier
 from proxy.takeover import LINGER_SECONDS, Handover, Takeover
 from proxy.tasks import spawn
 from proxy.tls import ListenerTls
-from proxy.watch import Watch, on_demand
+from proxy.watch import Watch, on_demand, unusable
 
 GRACE_SECONDS = 3.0
 """What a worker may need, beyond what the configuration grants it, to end."""
@@ -269,23 +269,26 @@ class Supervisor:
 
     async def _reload(self) -> list[Change]:
         before = self._crew.loaded
-        loaded = self._load()
-        assemble(loaded)
-        changed = changes(before.settings, loaded.settings)
-        planned = self._sockets.plan(loaded)
         first, *others = self._crew.serving
-        tls = None
+        planned, tls = None, None
         try:
+            loaded = self._load()
+            assemble(loaded)
+            changed = changes(before.settings, loaded.settings)
+            planned = self._sockets.plan(loaded)
             tls = await _tls(loaded)
             # If one can, all can; if it cannot, nothing has happened.
             await self._change(first, loaded, planned)
         except BaseException as error:
-            planned.drop()
+            if planned is not None:
+                planned.drop()
             if tls is not None:
                 await tls.close()
             if isinstance(error, Lost):
                 raise ConfigError(["a worker was lost while it loaded: load once more"]) from None
-            raise
+            if isinstance(error, ConfigError) or not isinstance(error, Exception):
+                raise
+            raise unusable(error) from error
         self._crew.reconfigured(loaded)
         gone = self._sockets.carry_out(planned)
         self._handover.wait()

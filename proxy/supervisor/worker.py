@@ -37,7 +37,7 @@ from proxy.supervisor.messages import (
     Yield,
 )
 from proxy.supervisor.roster import beat_seconds
-from proxy.tasks import run_aside, spawn
+from proxy.tasks import run_aside, spawn, unless
 from proxy.units import Duration
 
 FLUSH_SECONDS = 1.0
@@ -116,7 +116,8 @@ class Worker:
                 bind=self._bind,
                 supervised=True,
             )
-            await app.start()
+            if not await unless(self._leave, app.start(), "start"):
+                return 0
         except ConfigError as error:
             self._channel.send(Failed(error.problems))
             return 2

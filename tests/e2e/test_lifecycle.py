@@ -13,7 +13,18 @@ import pytest
 
 from proxy.testing import RawClient, request, serve
 from tests.e2e.conftest import read_answer
-from tests.e2e.process import ANYWHERE, CHAT, IN_TIME, SLOW, chat, get, post, serving
+from tests.e2e.process import (
+    ANYWHERE,
+    CHAT,
+    IN_TIME,
+    SLOW,
+    Serving,
+    chat,
+    get,
+    post,
+    serving,
+    start,
+)
 
 MOCK = '[provider.mock]\ntype = "mock"\n'
 
@@ -152,6 +163,57 @@ async def test_a_drain_answers_when_nobody_is_left_or_its_time_is_over(tmp_path:
             assert rest.endswith(b"data: [DONE]\n\n")
             assert drained == (200, {"running": 0})
         assert await served.end() == 0
+
+
+HANGING = """
+[provider.slow]
+type = "vllm"
+url = "http://127.0.0.1:9/v1"
+token = { type = "exec", command = ["sh", "-c", "echo > started; exec sleep 60"], timeout = "60s" }
+[[route]]
+targets = ["mock", "slow"]
+"""
+
+
+async def started(folder: Path) -> None:
+    """Wait until the program of HANGING runs."""
+    async with asyncio.timeout(IN_TIME):
+        while not (folder / "started").exists():  # noqa: ASYNC110 - by a program
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_start_that_takes_long_ends_when_it_is_told_to(
+    tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "c.toml").write_text(MOCK + HANGING)
+    process = await start(tmp_path, "serve", "-c", "c.toml", "--workers", workers, *ANYWHERE)
+    served = Serving(process)
+    try:
+        await started(tmp_path)
+        assert await served.end() == 0
+        assert [line["event"] for line in served.lines] == ["stopped"]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_reload_that_takes_long_keeps_nobody_from_stopping(
+    tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "c.toml").write_text(MOCK)
+    flags = ("-c", "c.toml", "--workers", workers, *ANYWHERE)
+    async with serving(tmp_path, *flags) as (served, ready):
+        (tmp_path / "c.toml").write_text(MOCK + HANGING)
+        reloading = asyncio.ensure_future(post(ready["admin"], "/api/reload"))
+        await started(tmp_path)
+        served.process.terminate()
+        status, body = await reloading
+        assert (status, body) == (422, {"problems": ["the proxy is shutting down"]})
+        assert await served.end(None) == 0
+        assert all(line["event"] != "worker_exited" for line in served.lines)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])

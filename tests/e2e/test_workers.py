@@ -42,6 +42,10 @@ class Trap(Processor):
 
     does: str
 
+    def __post_init__(self):
+        if self.does == "blunder":
+            raise KeyError("nobody thought of that")
+
     async def open(self):
         if self.does == "refuse":
             raise ConfigError(["c.toml: [processor.trap]: cannot be opened"])
@@ -373,6 +377,27 @@ async def test_a_reload_reaches_all(tmp_path: Path, asked: str) -> None:
         counts = await scrape(admin, fresh=True)
         assert counts["llm_proxy_reloads_total"] == 2
         assert (await get(admin, "/readyz"))[0] == 200
+        assert await served.end() == 0
+
+
+@pytest.mark.parametrize("flags", [ANYWHERE, TWO], ids=["one", "two"])
+async def test_the_bug_of_a_component_does_not_end_reloads(
+    tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    environ, path = trap(tmp_path, "nothing"), tmp_path / "c.toml"
+    good = path.read_text()
+    async with serving(tmp_path, "-c", "c.toml", *flags, environ=environ) as (served, ready):
+        path.write_text(good.replace("nothing", "blunder"))
+        status, body = await post(ready["admin"], "/api/reload")
+        problems = ["a component failed: KeyError (the log says why)"]
+        assert (status, body) == (422, {"problems": problems})
+        assert "nobody thought of that" in (await served.line("log"))["message"]
+        assert (await served.line("reload_failed"))["problems"] == problems
+        served.process.send_signal(signal.SIGHUP)
+        assert (await served.line("reload_failed"))["problems"] == problems
+        path.write_text(good.replace("nothing", "little"))
+        served.process.send_signal(signal.SIGHUP)
+        assert len((await served.line("reloaded"))["changes"]) == 1
         assert await served.end() == 0
 
 

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from proxy.tasks import TURN_SECONDS, run_aside, spawn
+from proxy.tasks import TURN_SECONDS, run_aside, spawn, unless
 from tests.unit.conftest import turns
 
 
@@ -79,3 +79,36 @@ async def test_a_thread_lets_the_loop_have_its_turns_until_the_last_one_is_over(
     with pytest.raises(ZeroDivisionError):
         await run_aside(lambda: 1 // 0)
     assert sys.getswitchinterval() == usual
+
+
+async def test_what_comes_to_its_end_in_time_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise LookupError("nothing there")
+
+    assert await unless(asyncio.Event(), turns(), "turns")
+    with pytest.raises(LookupError):
+        await unless(asyncio.Event(), fail(), "the loser")
+    assert caplog.records == [], "it is the caller's to tell"
+
+
+@pytest.mark.parametrize("how", ["told", "cancelled"])
+async def test_who_is_told_waits_until_what_was_done_is_cleared_away(how: str) -> None:
+    told, cleared = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleared.set()
+
+    waiting = spawn(unless(told, work(), "work"), "waiting")
+    await turns()
+    if how == "told":
+        told.set()
+        assert not await waiting
+    else:
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert cleared.is_set()

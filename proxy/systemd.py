@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 FIRST = 3
 """The first descriptor that is handed over (SD_LISTEN_FDS_START)."""
@@ -25,6 +25,15 @@ def handed_over(environ: Mapping[str, str]) -> dict[int, str]:
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     found = range(FIRST, FIRST + int(count))
     return {fd: names[at] if at < len(names) else "" for at, fd in enumerate(found)}
+
+
+def hand_on(environ: MutableMapping[str, str]) -> None:
+    """Have a process that was just forked take what was handed over to its parent for its own.
+
+    Both find the same sockets in their configuration, then.
+    """
+    if environ.get("LISTEN_PID") == str(os.getppid()):
+        environ["LISTEN_PID"] = str(os.getpid())
 
 
 class Notifier:

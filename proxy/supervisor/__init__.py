@@ -119,7 +119,8 @@ class Supervisor:
         try:
             assemble(loaded)
             self._tls = await _tls(loaded)
-            await self._operate()
+            if self._before is None:
+                await self._operate()  # else the other one answers, until all are ready here
             return await self._serve()
         finally:
             await self._admin_gone()
@@ -142,6 +143,8 @@ class Supervisor:
         await self._until(lambda: crew.settled or crew.failed or self._stops)
         if not crew.settled:
             return await self._not_started()
+        if self._before is not None:
+            await self._operate()
         story.ready(crew.loaded, self._sockets.data_urls, self._sockets.admin_url, self._workers)
         if self._before is not None:
             story.took_over(self._before.process)

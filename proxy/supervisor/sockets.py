@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from proxy.config.address import ListenAddress
 from proxy.config.load import Loaded
-from proxy.listener import BACKLOG, Bind, Listener
+from proxy.listener import Bind, Listener
 from proxy.listening import Plan
 
 Rest = Callable[[ListenAddress], list[socket.socket]]
@@ -136,7 +136,10 @@ class Planned:
 
 
 def _another(sock: socket.socket) -> socket.socket:
-    """One more socket that listens where this one does."""
+    """One more socket that is bound where this one is.
+
+    It listens once somebody accepts on it: a start that fails must not have let anybody wait.
+    """
     made = socket.socket(sock.family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -144,7 +147,6 @@ def _another(sock: socket.socket) -> socket.socket:
         if sock.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(sock.getsockname())
-        made.listen(BACKLOG)
         made.setblocking(False)
     except OSError:
         made.close()

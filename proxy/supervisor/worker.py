@@ -37,6 +37,7 @@ from proxy.supervisor.messages import (
     Yield,
 )
 from proxy.supervisor.roster import beat_seconds
+from proxy.systemd import hand_on
 from proxy.tasks import run_aside, spawn, unless
 from proxy.units import Duration
 
@@ -58,6 +59,7 @@ def run_worker(
 ) -> int:
     """Be a worker until the supervisor says otherwise; the exit status."""
     faulthandler.enable(report)
+    hand_on(os.environ)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Worker(loaded, load, environ, sockets).run(channel))
 

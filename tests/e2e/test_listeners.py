@@ -90,8 +90,9 @@ def sockets() -> Iterator[list[socket.socket]]:
         one.close()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 async def test_sockets_that_are_handed_over_are_served_and_survive_the_process(
-    tmp_path: Path, sockets: list[socket.socket]
+    tmp_path: Path, sockets: list[socket.socket], workers: str
 ) -> None:
     names = "data:admin:data"
     fds = [one.fileno() for one in sockets]
@@ -101,11 +102,15 @@ async def test_sockets_that_are_handed_over_are_served_and_survive_the_process(
     await asyncio.sleep(0)
     launcher = (sys.executable, "-c", HAND_OVER, ",".join([names, *map(str, fds)]))
     for _ in range(2):
-        async with serving(tmp_path, launcher=launcher, keep=fds) as (served, ready):
+        async with serving(tmp_path, "--workers", workers, launcher=launcher, keep=fds) as (
+            served,
+            ready,
+        ):
             assert (ready["data"], ready["admin"]) == ([first, second], admin)
             assert (await early).endswith(b"[DONE]\n\n")
             assert (await chat(second)).endswith(b"[DONE]\n\n")
             assert await get(admin, "/readyz") == (200, b"ready\n")
+            assert await post(admin, "/api/reload") == (200, {"changes": []})
             assert await served.end() == 0
         early = asyncio.ensure_future(chat(second))
         await asyncio.sleep(0.05)

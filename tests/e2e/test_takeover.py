@@ -21,7 +21,7 @@ from proxy.testing import RawClient, request
 from tests.authority import Authority, Pair
 from tests.e2e.conftest import read_answer, until
 from tests.e2e.load import Load, provider
-from tests.e2e.process import CHAT, get, post, run, serving
+from tests.e2e.process import CHAT, Serving, get, post, run, serving, start
 
 pytestmark = pytest.mark.skipif(not takeover.available(), reason="Linux alone has such sockets")
 
@@ -168,6 +168,38 @@ async def test_a_new_one_that_fails_changes_nothing(tmp_path: Path) -> None:
             assert await old.end(None) == 0
             await reachable(scene)
             assert await new.end() == 0
+
+
+SLOW = """
+[provider.slow]
+type = "vllm"
+url = "http://127.0.0.1:9/v1"
+token = { type = "exec", command = ["sh", "-c", "echo > started; exec sleep 60"], timeout = "60s" }
+[[route]]
+targets = ["fake", "slow"]
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_new_one_that_takes_long_lets_nobody_wait(tmp_path: Path, workers: str) -> None:
+    scene = Scene(tmp_path).configure()
+    async with serving(tmp_path, *scene.flags) as (old, _):
+        with (tmp_path / "c.toml").open("a") as file:
+            file.write(SLOW)
+        flags = ("serve", *scene.flags, "--workers", workers, "--takeover")
+        new = Serving(await start(tmp_path, *flags))
+        try:
+            await until((tmp_path / "started").exists)
+            for _ in range(20):
+                await reachable(scene)
+            assert await new.end() == 0
+        finally:
+            if new.process.returncode is None:
+                new.process.kill()
+                await new.process.communicate()
+        for _ in range(20):
+            await reachable(scene)
+        assert await old.end() == 0
 
 
 async def test_where_nobody_is_a_proxy_starts_as_ever(tmp_path: Path) -> None:

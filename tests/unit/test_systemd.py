@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.systemd import Notifier, handed_over
+from proxy.systemd import Notifier, hand_on, handed_over
 
 MINE = str(os.getpid())
 
@@ -30,6 +30,13 @@ def test_sockets_are_taken_by_the_process_that_they_are_for(
     environ: dict[str, str], found: dict[int, str]
 ) -> None:
     assert handed_over(environ) == found
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_process_that_is_forked_has_what_its_parent_was_given(fork: bool) -> None:
+    environ = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getppid() if fork else 1 << 30)}
+    hand_on(environ)
+    assert handed_over(environ) == ({3: ""} if fork else {})
 
 
 class Socket:

@@ -1,5 +1,6 @@
 """When files are looked at, and what a look leads to."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from proxy import watch
 from proxy.config.load import Loaded, Overrides, load
 from proxy.errors import ConfigError
-from proxy.watch import Watch
+from proxy.tasks import spawn
+from proxy.watch import Watch, on_demand
+from tests.unit.conftest import turns
 
 MOCK = '[provider.m]\ntype = "mock"\n'
 
@@ -133,3 +136,24 @@ async def test_its_pace_is_that_of_the_configuration_at_work(
         await scene.watch.run()
 
     assert paces == [None, 3.0, 3.0, 3.0]
+
+
+async def test_whatever_a_reload_raises_another_may_be_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked, failures = asyncio.Event(), [ConfigError(["wrong"]), KeyError("a bug")]
+
+    async def reload() -> None:
+        if failures:
+            raise failures.pop(0)
+        done.set_result(None)
+
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = spawn(on_demand(asked, reload), "reload")
+    for _ in range(3):
+        asked.set()
+        await turns()
+    await done
+    waiting.cancel()
+    [record] = caplog.records
+    assert record.getMessage() == "the configuration could not be loaded anew"

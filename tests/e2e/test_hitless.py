@@ -93,8 +93,9 @@ async def test_reload_after_reload_loses_nothing_and_costs_nothing(tmp_path: Pat
     assert max(f for _, f in used) < 50 + 2 * STREAMS * 2 + 3 * load.asking, (load.asking, used)
 
 
-RUSH = (500, 200, 100) if LONG else (100, 20, 10)
-"""Requests a second, streams, reloads: from a client that is not at its limit before the proxy."""
+RUSH = (500, 200, 100, 60) if LONG else (100, 20, 10, 12)
+"""Requests a second, streams, reloads, and the seconds of load that these must fit in: from a
+client that is not at its limit before the proxy."""
 BETWEEN = """
 [provider.streams]
 type = "vllm"
@@ -116,7 +117,7 @@ targets = ["p{name}"]
 @pytest.mark.needs("cc")
 @pytest.mark.timeout(180)
 async def test_reloads_come_in_a_rush_and_every_byte_is_right(tmp_path: Path) -> None:
-    rate, streams, reloads = RUSH
+    rate, streams, reloads, window = RUSH
     built = await asyncio.to_thread(build, BUILD)
     file = tmp_path / "c.toml"
     folders = [tmp_path / name for name in ("requests", "streams")]
@@ -137,14 +138,14 @@ async def test_reloads_come_in_a_rush_and_every_byte_is_right(tmp_path: Path) ->
                 for stream in (False, True)
             )
             flow = msgspec.structs.replace(flow, data=flow.data.replace(b"4o-mini", b"4o-flow"))
-            common = {"port": port, "warm": 0.2, "window": 60, "seed": 1, "exact": 1}
+            common = {"port": port, "warm": 0.2, "window": window, "seed": 1, "exact": 1}
             many = {"kind": "paced", "connections": streams, "rate": 5}
             await asyncio.to_thread(flows.run, flow, **common, **many)
             few = {"kind": "open", "connections": 256, "rate": rate}
             await asyncio.to_thread(asks.run, one, **common, **few)
             pause = 0.25
             flowing, asking = (
-                asyncio.ensure_future(asyncio.to_thread(generator.go, reloads * pause * 1.2))
+                asyncio.ensure_future(asyncio.to_thread(generator.go, window))
                 for generator in (flows, asks)
             )
             used: list[tuple[int, int]] = []

@@ -46,7 +46,10 @@ class Operated(Protocol):
         """What was counted, as Prometheus' text; None: nothing is."""
 
     async def explain(self, path: str, body: bytes) -> Explanation | msgspec.Raw:
-        """What the configuration at work does with such a request."""
+        """What the configuration at work does with such a request.
+
+        Raises ConfigError: nobody is there to say.
+        """
 
     async def reload(self) -> list[Change]:
         """Load the configuration anew; what changed. Raises ConfigError: nothing did."""
@@ -62,7 +65,7 @@ class Reloaded(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The answer to one that did not: the configuration at work stays."""
+    """The answer to what did not work: the configuration at work stays."""
 
     problems: list[str]
 
@@ -140,7 +143,10 @@ class Admin:
         path = request.query.get("path", DEFAULT_PATH)
         if not path.startswith("/"):
             return web.Response(status=400, text=f"`path` is one such as {DEFAULT_PATH}\n")
-        return _json(await self._operated.explain(path, await request.read()))
+        try:
+            return _json(await self._operated.explain(path, await request.read()))
+        except ConfigError as error:
+            return _json(Failed(error.problems), status=503)
 
     async def _reload(self, request: web.Request) -> web.Response:
         try:

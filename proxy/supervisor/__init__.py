@@ -299,7 +299,7 @@ class Supervisor:
             *(self._change(process, loaded, planned) for process in others), return_exceptions=True
         )
         for process, result in zip(others, results, strict=True):
-            if isinstance(result, ConfigError):
+            if isinstance(result, Exception) and not isinstance(result, Lost):
                 what = f"worker {process.place + 1} is replaced, for it could not reload: {result}"
                 self._log.say("error", "worker_not_reloaded", what, worker=process.place + 1)
                 self._crew.replace(process)

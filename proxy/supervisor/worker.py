@@ -84,8 +84,8 @@ class Worker:
             self._more += [(address, sock) for sock in more]
         self._meant: dict[str, bytes] | None = None
         """The digests of the files that a reload is about."""
-        self._accepting: dict[int, list[Callable[[], None]]] = {}
-        """By the place for which, what ends it."""
+        self._accepting: dict[int, list[asyncio.Task[list[Callable[[], None]]]]] = {}
+        """By the place for which; each brings what ends it."""
         self._leave = asyncio.Event()
         self._end = asyncio.Event()
         self._linger = 0.0
@@ -168,10 +168,11 @@ class Worker:
             case Count():
                 spawn(self._count(app), "count")
             case Accept():
-                spawn(self._accept(app, message, files), "accept for another")
+                accepting = spawn(_accept(app, message, files), "accept for another")
+                self._accepting.setdefault(message.place, []).append(accepting)
             case Yield():
-                for end in self._accepting.pop(message.place, ()):
-                    end()
+                for accepting in self._accepting.pop(message.place, ()):
+                    accepting.add_done_callback(_no_more)  # it may not have begun
             case Explain():
                 spawn(self._answer(message.ask, self._explain(app, message)), "explain")
             case Drain():
@@ -214,11 +215,6 @@ class Worker:
             self._offered.clear()
         return b""
 
-    async def _accept(self, app: App, message: Accept, files: list[int]) -> None:
-        ends = self._accepting.setdefault(message.place, [])
-        for text, file in zip(message.addresses, files, strict=True):
-            ends.append(await app.accept(parse_listen(text), socket.socket(fileno=file)))
-
     def _load_meant(self) -> Loaded:
         loaded = own(self._load())
         if self._meant is not None and loaded.source.digests != self._meant:
@@ -230,6 +226,18 @@ class Worker:
         if not offered:
             raise ConfigError([f"{key}: the supervisor does not listen on {address}"])
         return Listener(address, offered.pop(0), owned=False)
+
+
+async def _accept(app: App, message: Accept, files: list[int]) -> list[Callable[[], None]]:
+    socks = [socket.socket(fileno=file) for file in files]
+    pairs = zip(map(parse_listen, message.addresses), socks, strict=True)
+    return [await app.accept(address, sock) for address, sock in pairs]
+
+
+def _no_more(accepting: asyncio.Task[list[Callable[[], None]]]) -> None:
+    if not accepting.cancelled() and accepting.exception() is None:
+        for end in accepting.result():
+            end()
 
 
 def own(loaded: Loaded) -> Loaded:

@@ -1,14 +1,19 @@
 """Explanations held against what the proxy then does, and who gets them."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
+from proxy.admin import Admin
 from proxy.app import App
+from proxy.config.changes import Change
 from proxy.config.load import TEXT, Overrides, load
+from proxy.errors import ConfigError
 from proxy.testing import Upstream, answer, serve
 
 CONFIG = """
@@ -85,16 +90,45 @@ async def test_what_is_no_path_and_what_is_no_request_are_told() -> None:
         assert told["error"]["code"] == "client.bad_request"
 
 
+class Nobody:
+    """Several as one, of which none is there just now."""
+
+    ready = False
+
+    async def render(self) -> bytes | None:
+        return None
+
+    async def explain(self, path: str, body: bytes) -> msgspec.Raw:
+        raise ConfigError(["no worker answers just now"])
+
+    async def reload(self) -> list[Change]:
+        return []
+
+    async def drain(self, limit: float | None = None) -> int:
+        return 0
+
+
+async def test_who_cannot_say_just_now_is_not_broken() -> None:
+    admin = Admin(Nobody(), trusted=True)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        await admin.listen(sock)
+        try:
+            url = f"http://127.0.0.1:{sock.getsockname()[1]}/api/explain"
+            assert await post(url, BODY) == (503, {"problems": ["no worker answers just now"]})
+        finally:
+            await admin.close()
+
+
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("0.0.0.0", 404), ("unix", 200)])
 async def test_only_this_machine_gets_explanations(tmp_path: Path, host: str, status: int) -> None:
-    socket = tmp_path / "admin"
-    admin = f"unix:{socket}" if host == "unix" else f"{host}:0"
+    path = tmp_path / "admin"
+    admin = f"unix:{path}" if host == "unix" else f"{host}:0"
     environ = {TEXT: '[provider.mock]\ntype = "mock"'}
     loaded = load(None, environ=environ, overrides=Overrides(listen=("127.0.0.1:0",), admin=admin))
     app = App(loaded, environ=environ)
     await app.start()
     try:
-        connector = aiohttp.UnixConnector(str(socket)) if host == "unix" else None
+        connector = aiohttp.UnixConnector(str(path)) if host == "unix" else None
         url = "http://x" if host == "unix" else str(app.admin_url).replace("0.0.0.0", "127.0.0.1")
         async with (
             aiohttp.ClientSession(connector=connector) as session,

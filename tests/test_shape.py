@@ -45,7 +45,6 @@ END_TO_END = {
     "supervisor/crew.py",
     "supervisor/process.py",
     "supervisor/sockets.py",
-    "supervisor/worker.py",
     "takeover.py",
     "testing/connection.py",
     "testing/secured.py",

@@ -75,7 +75,7 @@ class Upstream:
         """How many bytes the kernel took from the scripts of all connections."""
         return sum(connection.sent for connection in self._all)
 
-    async def received(self, n: int = 1, *, within: float = 5.0) -> ReceivedRequest:
+    async def received(self, n: int = 1, *, within: float = 10.0) -> ReceivedRequest:
         """The n-th request, as soon as it was read; TimeoutError after `within` seconds."""
         arrival = self._arrivals[n]
         await asyncio.wait([arrival], timeout=within)
@@ -85,7 +85,7 @@ class Upstream:
             )
         return arrival.result()
 
-    async def closed(self, n: int = 1, *, within: float = 5.0) -> float:
+    async def closed(self, n: int = 1, *, within: float = 10.0) -> float:
         """When the peer closed or reset the n-th connection (`time.monotonic`).
 
         It is noticed whatever the script is doing, save for `Hold`.

@@ -23,7 +23,7 @@ from proxy.upstream import UpstreamConnection
 from tests.authority import Authority
 
 CHAT = "/v1/chat/completions"
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 10.0
 
 BODY = b'{"model":"m"}'
 LENGTH = f"content-length: {len(BODY)}\n"

@@ -1,9 +1,12 @@
 """The proxy in a process of its own: started, asked, signalled, and its log read."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +21,15 @@ CHAT: dict[str, Any] = {"model": "mock", "messages": [{"role": "user", "content"
 ANYWHERE = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 SLOW = '[provider.mock]\ntype = "mock"\nitl = "%s"\noutput_tokens = 8\n'
 IN_TIME = 20.0
+_PORTS = random.Random().sample(range(16_384, 32_768), 16_384)
+
+
+def free_port() -> int:
+    """A port that nobody has just now, and that the kernel gives nobody who does not name it."""
+    while True:
+        port = _PORTS.pop()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 async def start(

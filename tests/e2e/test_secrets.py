@@ -44,7 +44,7 @@ def sent(upstream: Upstream) -> list[str | None]:
 
 async def until(url: str, upstream: Upstream, value: str) -> None:
     """Ask again and again until the provider is sent `value`."""
-    for _ in range(200):
+    for _ in range(1000):
         await ask(url)
         if sent(upstream)[-1] == f"Bearer {value}":
             return

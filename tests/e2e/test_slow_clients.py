@@ -40,7 +40,7 @@ async def test_a_head_that_does_not_end(scene: Scenes, sent: bytes) -> None:
     async with scene(server=IMPATIENT) as s:
         began = time.monotonic()
         said = parse(await exchange(s.url, sent))
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 5
         await s.refused(said, 408, "client.timeout", message="0.2 s")
 
 
@@ -50,7 +50,7 @@ async def test_a_head_byte_by_byte(scene: Scenes, first: bytes) -> None:
     async with scene(server=IMPATIENT) as s:
         began = time.monotonic()
         received = await exchange(s.url, [first, *dripped(raw())], pause=0.02)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 5
         last = received[received.rindex(b"HTTP/1.1 ") :]
         assert parse(last).error["code"] == "client.timeout"
         assert received.count(b"HTTP/1.1 ") == len(await s.lines(2 if first else 1))
@@ -74,7 +74,7 @@ async def test_a_body_that_does_not_end(scene: Scenes, sent: bytes) -> None:
         async with s.client() as client:
             await client.send(sent)
             said = await read_answer(client)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 5
         await s.refused(said, 408, "client.timeout")
         assert said.fields["connection"] == "close"
 
@@ -87,7 +87,7 @@ async def test_a_body_byte_by_byte(scene: Scenes, more: str) -> None:
         began = time.monotonic()
         sending = spawn(client.send(sent, pause=0.01), "send")
         said = await read_answer(client)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 5
         sending.cancel()
         await asyncio.wait([sending])
         await s.refused(said, 408, "client.timeout")

@@ -21,7 +21,7 @@ from proxy.testing import RawClient, request
 from tests.authority import Authority, Pair
 from tests.e2e.conftest import read_answer, until
 from tests.e2e.load import Load, provider
-from tests.e2e.process import CHAT, Serving, get, post, run, serving, start
+from tests.e2e.process import CHAT, Serving, free_port, get, post, run, serving, start
 
 pytestmark = pytest.mark.skipif(not takeover.available(), reason="Linux alone has such sockets")
 
@@ -49,10 +49,7 @@ class Scene:
 
     def __init__(self, folder: Path, pair: Pair | None = None) -> None:
         """With a certificate the TCP address is one for HTTPS."""
-        ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self._port, self._admin = (one.getsockname()[1] for one in ports)
-        for one in ports:
-            one.close()
+        self._port, self._admin = free_port(), free_port()
         self._folder = folder
         self._tls = "" if pair is None else f", tls = {{ {pair.toml} }}"
         self.tcp = f"{'http' if pair is None else 'https'}://127.0.0.1:{self._port}"

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import logging
 import os
-import socket
 import ssl
 import sys
 import termios
@@ -44,7 +43,7 @@ from proxy.testing import (
 from proxy.tokens import file as token_file
 from tests.authority import Authority, Pair
 from tests.e2e.conftest import BODY, CHAT, LENGTH, Scenes, chat, open_connections, raw, until
-from tests.e2e.process import run, serving
+from tests.e2e.process import free_port, run, serving
 
 MIB = 1 << 20
 USER: Any = [{"role": "user", "content": "Hello"}]
@@ -109,13 +108,6 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What the program says of its own."""
     caplog.set_level(logging.INFO, "proxy")
     return caplog
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 # Everything that works on plain connections.
@@ -307,7 +299,7 @@ async def test_idle_connections_do_not_delay_the_end(authority: Authority, pair:
         await asyncio.sleep(0.05)
         began = time.monotonic()
         assert await url.app.drain(5.0) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         # Who has not even finished its handshake is cut off, too.
         assert await opening.read_some() == b""
 
@@ -370,7 +362,7 @@ async def test_who_speaks_no_tls_hears_so(pair: Pair, log: pytest.LogCaptureFixt
             assert b"this address speaks HTTPS" in answered
             began = time.monotonic()
             assert await exchange(plain, b"SSH-2.0-OpenSSH_9.2\r\n") == b""
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4
         assert "it speaks plain HTTP" in log.text
         assert url.exchanges == []
 
@@ -380,7 +372,7 @@ async def test_who_says_nothing_does_not_stay(pair: Pair, log: pytest.LogCapture
     async with serve(config, overrides=AS_CONFIGURED) as url:
         began = time.monotonic()
         assert await exchange(url.replace("https", "http"), b"\x16\x03\x01") == b""
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 4
         assert "longer than 0.2 seconds" in log.text
 
 
@@ -456,7 +448,7 @@ async def test_a_new_certificate_is_shown_and_streams_go_on(
 
 async def until_shown(url: str, context: ssl.SSLContext, pair: Pair) -> None:
     """Connect until a certificate is shown."""
-    for _ in range(200):
+    for _ in range(1000):
         shown = await certificate_of(url, context)
         if shown == der(pair):
             return

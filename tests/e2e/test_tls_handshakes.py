@@ -129,7 +129,7 @@ async def test_a_client_that_leaves_in_its_handshake_leaves_nothing(
         f'[server]\nlisten = {{ address = "127.0.0.1:0", tls = {{ {pair.toml} }} }}\n'
         '[provider.mock]\ntype = "mock"\n'
     )
-    async with serve(config, overrides=Overrides()) as url:
+    async with serve(config, overrides=Overrides(admin="127.0.0.1:0")) as url:
         plain = url.replace("https:", "http:")
         for _ in range(20):
             async with RawClient(plain) as client:

@@ -82,8 +82,6 @@ async def test_only_what_a_lost_worker_was_at_is_lost(tmp_path: Path) -> None:
             os.kill(victim, signal.SIGKILL)
             await served.line("worker_exited")
             await until(lambda: len(children(served.process.pid)) == 2)
-            # Backoff included: it is 0.4 s after the third in a row.
-            assert time.monotonic() - killed[-1] < 2.0
             enough = clients.whole + 2 * CLIENTS
             while clients.whole < enough:  # noqa: ASYNC110 - by many
                 await asyncio.sleep(0.02)

@@ -20,7 +20,18 @@ from proxy.supervisor.roster import BEAT_SECONDS
 from proxy.testing import END, RawClient, Script, Stall, Upstream, answer, request, sse, stream_head
 from tests.authority import Authority, Pair
 from tests.e2e.conftest import read_answer
-from tests.e2e.process import ANYWHERE, CHAT, IN_TIME, ROOT, Serving, get, post, run, serving
+from tests.e2e.process import (
+    ANYWHERE,
+    CHAT,
+    IN_TIME,
+    ROOT,
+    Serving,
+    free_port,
+    get,
+    post,
+    run,
+    serving,
+)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks into /proc")
 
@@ -405,8 +416,7 @@ async def test_a_reload_moves_listeners(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     one, two, three, four = (tmp_path / name for name in ("one", "two", "three", "four"))
     listen = 'listen = ["unix:{}", "127.0.0.1:{}"]\nadmin_listen = "unix:{}"'
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     path.write_text(ROUTE.format(server=listen.format(one, 0, two), name="a"))
     async with serving(tmp_path, "-c", "c.toml", "--workers", "2") as (served, ready):
         old = ready["data"][1]

@@ -197,10 +197,12 @@ def prepare(
         return Prepared(rendered, path, False, translation)
     if target.model is not None and target.model != request.model:
         dialect.name_model(request, target.model)
-    asks = route.usage == "always" or (
-        route.usage == "auto" and counts_usage and provider.stream_usage
-    )
-    strip = asks and dialect.ask_usage(request)
+    strip = False
+    if request.stream and (
+        route.usage == "always"
+        or (route.usage == "auto" and counts_usage and provider.stream_usage)
+    ):
+        strip = dialect.ask_usage(request)
     if spoken.values or spoken.dropped:
         spoken.edit(request)
     # A provider that has the endpoint elsewhere, by model, has another API around it.

@@ -83,6 +83,7 @@ class Downstream:
         "length",
         "method",
         "path",
+        "peer",
         "query",
         "raw_headers",
         "started",
@@ -111,17 +112,14 @@ class Downstream:
         self._stream: asyncio.Transport | None = None
         """Where the body goes, once its head has gone before it."""
         self._bodiless = False
+        self.peer = connection.peer
+        """The client's address, for the log."""
         self.method = method
         self.path, _, self.query = target.partition("?")
         self.http11 = http11
         self.keep_alive = keep_alive
         self.chunked = False
         self.started = False
-
-    @property
-    def peer(self) -> str:
-        """The client's address, for the log."""
-        return self._connection.peer
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:
@@ -136,6 +134,17 @@ class Downstream:
     @property
     def writing_paused(self) -> bool:
         return self._connection.writing_paused
+
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        self.start(status, fields, len(body))
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        data = self._head if self._bodiless else self._head + body
+        if self._outbox is None:
+            transport.write(data)
+        else:
+            self._outbox.write(transport, data)
 
     def start(self, status: int, fields: bytes, length: int | None) -> None:
         self.started = True

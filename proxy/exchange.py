@@ -195,6 +195,8 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     status: int = 0
     error: ProxyError | None = None
     ended_at: float = 0.0
+    overhead: float = 0.0
+    """Seconds in this proxy until the response's head: waiting for either side excluded."""
     notes: dict[str, Any] = {}
     """Processors' own, each under its name."""
     hooks: tuple[Callable[["Exchange"], None], ...] = ()
@@ -237,10 +239,10 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
         """Whether the client asked for a stream."""
         return self.parsed is not None and self.parsed.stream
 
-    @property
-    def overhead(self) -> float:
-        """Seconds in this proxy until the response's head: waiting for either side excluded."""
-        if not self.sent_at:
-            return 0.0
-        before = self.sent_at - self.read_at - self.connecting
-        return before + self.started_at - self.head_at if self.head_at else before
+    def end(self, now: float) -> None:
+        """It is over."""
+        self.ended_at = now
+        if self.sent_at:
+            before = self.sent_at - self.read_at - self.connecting
+            after = self.started_at - self.head_at if self.head_at else 0.0
+            self.overhead = before + after

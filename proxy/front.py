@@ -310,7 +310,7 @@ class Front(asyncio.Protocol):
             self._since = clock()
 
     def _answer(self, request: OrdinaryRequest) -> None:
-        self._task = self._loop.create_task(self._run(request))
+        self._task = asyncio.Task(self._run(request), loop=self._loop, name="exchange")
 
     async def _run(self, request: OrdinaryRequest) -> None:
         try:

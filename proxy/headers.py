@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
+from itertools import compress
 from math import isfinite
 from random import getrandbits
 from urllib.parse import unquote
@@ -140,34 +141,35 @@ class Forwarding:
 _returned = _Decisions(
     lambda name: name not in NOT_RETURNED and not name.startswith(b"x-llm-proxy-")
 )
+_masks: dict[tuple[object, ...], list[bool]] = {}
+"""Which lines of a response are returned, by all that decides it: mostly that is the same."""
 
 
 def returned(
     fields: Fields,
     lines: Sequence[bytes],
-    connection: bytes | None = None,
+    named: Mapping[bytes, bytes],
     *,
     drop: frozenset[bytes] = frozenset(),
 ) -> list[bytes]:
     """Those of the provider's header lines that its client gets, as they came.
 
-    `fields` is what the lines say, names in lower case; `connection` is the Connection field,
-    which may name fields that were meant for us alone.
+    `fields` is what the lines say, names in lower case, and `named` the last value of each name.
+    Its Connection field may name fields that were meant for us alone.
     """
-    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
-        drop |= _tokens(connection)
-    passes = _returned.passes
-    if drop:
-        return [
-            line
-            for line, (name, _) in zip(lines, fields, strict=True)
-            if passes(name) and name not in drop
-        ]
-    known = _returned.known
-    try:
-        return [line for line, (name, _) in zip(lines, fields, strict=True) if known[name]]
-    except KeyError:
-        return [line for line, (name, _) in zip(lines, fields, strict=True) if passes(name)]
+    connection = named.get(b"connection")
+    kind = (*named, connection, drop)
+    # Where each name stands once, the lines are in the names' order.
+    distinct = len(named) == len(lines)
+    mask = _masks.get(kind) if distinct else None
+    if mask is None:
+        if connection is not None:
+            drop |= _tokens(connection)
+        passes = _returned.passes
+        mask = [passes(name) and name not in drop for name, _ in fields]
+        if distinct and len(_masks) < _KNOWN_NAMES_LIMIT:
+            _masks[kind] = mask
+    return list(compress(lines, mask))
 
 
 def line(name: str, value: str) -> bytes:

@@ -287,12 +287,10 @@ class Pipeline:
         exchange.bytes_out = len(body)
         own = self._responder.own_fields(exchange)
         ours = b"x-request-id: %b\r\n" % exchange.id.encode("ascii")
-        downstream.start(status, b"".join((JSON_FIELD, own, ours, fields)), len(body))
-        downstream.write(body)
-        downstream.finish()
+        downstream.answer(status, b"".join((JSON_FIELD, own, ours, fields)), body)
 
     def _finish(self, exchange: Exchange) -> None:
-        exchange.ended_at = clock()
+        exchange.end(clock())
         del self.running[exchange]
         if self._idle is not None and not self.running:
             self._idle.set()

@@ -88,6 +88,9 @@ class Downstream(Protocol):
     def writing_paused(self) -> bool:
         """The client takes less than it is sent: `drain` before writing more."""
 
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send a response that is whole."""
+
     def start(self, status: int, fields: bytes, length: int | None) -> None:
         """Begin a response; its head leaves with the first write, or at `flush`."""
 

@@ -1,5 +1,7 @@
 """A response's way back: what of a provider's answer a client gets, and under which head."""
 
+import msgspec
+
 from proxy.client import Answered
 from proxy.dialect import Dialect, Watch
 from proxy.errors import BadCredentials, BadResponse, ProviderRefused, ProxyError
@@ -18,12 +20,39 @@ MAX_WHOLE = 64 * 1024 * 1024
 
 JSON_FIELD = b"content-type: application/json\r\n"
 
+_NONE: frozenset[bytes] = frozenset()
 _STREAM_DROPS = frozenset({b"cache-control", b"x-accel-buffering"})
 _REFUSAL_DROPS = frozenset({b"content-type", b"content-encoding"})
 _TRANSLATED_DROPS = _REFUSAL_DROPS
 
-_EVENTS = (b"text/event-stream", b"application/vnd.amazon.eventstream")
-"""The content types of what comes in frames."""
+_MAX_NAMED = 1024
+"""Combinations of names whose fields are remembered."""
+
+
+class Kind(msgspec.Struct, frozen=True, gc=False):
+    """What a content type says of a response."""
+
+    page: bool
+    """It is for people to read."""
+    events: bool
+    """It is a stream of server-sent events."""
+    frames: bool
+    """It comes in frames: as such events, or as Amazon's."""
+
+
+_kinds: dict[bytes, Kind] = {}
+_MAX_KINDS = 256
+
+
+def _kind(content_type: bytes) -> Kind:
+    plain = content_type.lower()
+    events = plain.startswith(b"text/event-stream")
+    frames = events or plain.startswith(b"application/vnd.amazon.eventstream")
+    kind = Kind(plain.startswith(b"text/html"), events, frames)
+    if len(_kinds) < _MAX_KINDS:
+        _kinds[content_type] = kind
+    return kind
+
 
 
 class Responder:
@@ -33,7 +62,7 @@ class Responder:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._named: dict[tuple[str, str], bytes] = {}
+        self._named: dict[tuple[str, str, str], bytes] = {}
 
     async def answer(
         self, exchange: Exchange, dialect: Dialect, answered: Answered, downstream: Downstream
@@ -48,12 +77,13 @@ class Responder:
         if status >= 400:
             await self._refuse(exchange, dialect, answered, downstream)
             return
-        kind = fields.get(b"content-type", b"").lower()
+        said = fields.get(b"content-type", b"")
+        kind = _kinds.get(said) or _kind(said)
         if status != 200 and not 201 <= status <= 203:
             raise BadResponse(f"the provider answered {status}, which is neither yes nor no")
         if upstream.length == 0:
             raise BadResponse(f"the provider answered {status} without a body")
-        if kind.startswith(b"text/html"):
+        if kind.page:
             raise BadResponse(
                 f"the provider answered {status} with a page of HTML: is its url right?"
             )
@@ -66,7 +96,7 @@ class Responder:
         if translation is not None:
             await self._translate(exchange, answered, translation, downstream, kind)
             return
-        exchange.events = kind.startswith(b"text/event-stream")
+        exchange.events = kind.events
         strip = strip and exchange.events
         watch = None if coded else dialect.watch(stream=exchange.events, strip=strip)
         whole = upstream.whole()
@@ -95,13 +125,13 @@ class Responder:
         answered: Answered,
         translation: Translation,
         downstream: Downstream,
-        kind: bytes,
+        kind: "Kind",
     ) -> None:
         """Say to the client what a provider answered in another dialect."""
         upstream = answered.upstream
-        events = kind.startswith(_EVENTS)
+        events = kind.frames
         if translation.stream and events:
-            exchange.events = translation.content_type().startswith(_EVENTS)
+            exchange.events = _kind(translation.content_type()).frames
             self._start(
                 exchange,
                 upstream,
@@ -133,19 +163,16 @@ class Responder:
         if translation.native_stop:
             word = translation.native_stop.encode("ascii", "replace")[:64]
             said += b"x-llm-proxy-upstream-finish-reason: %b\r\n" % word
-        exchange.first_at = exchange.last_at = clock()
-        exchange.chunks = 1
-        exchange.bytes_out = len(body)
         self._start(
             exchange,
             upstream,
             downstream,
-            length=len(body),
+            body=body,
             also=said,
             drop=_TRANSLATED_DROPS,
         )
-        downstream.write(body)
-        downstream.finish()
+        exchange.first_at = exchange.last_at = exchange.started_at
+        exchange.chunks = 1
 
     def _pass_whole(
         self,
@@ -162,12 +189,9 @@ class Responder:
             exchange.usage = watch.usage
             if exchange.events or (dialect.arrays and exchange.stream):
                 _listen(exchange, dialect, body)
-        self._start(exchange, upstream, downstream, length=len(body))
+        self._start(exchange, upstream, downstream, body=body)
         exchange.first_at = exchange.last_at = exchange.started_at
         exchange.chunks = 1
-        exchange.bytes_out = len(body)
-        downstream.write(body)
-        downstream.finish()
 
     async def pass_on(
         self,
@@ -193,28 +217,31 @@ class Responder:
 
     def own_fields(self, exchange: Exchange) -> bytes:
         """The fields that each response carries from us."""
-        named = self._named.get((exchange.route, exchange.provider))
-        if named is None:
-            named = self._named[exchange.route, exchange.provider] = b"".join(
-                b"x-llm-proxy-%b: %b\r\n" % (name, value.encode("latin-1", "replace"))
-                for name, value in ((b"route", exchange.route), (b"provider", exchange.provider))
-                if value
-            )
+        names = (exchange.route, exchange.provider, exchange.model)
+        named = self._named.get(names) or self._name(names)
         upstream_ms = (exchange.head_at - exchange.sent_at) * 1000 if exchange.head_at else 0.0
         whole_ms = (exchange.started_at - exchange.received_at) * 1000
         return (
-            b"%bx-llm-proxy-request-id: %b\r\nx-llm-proxy-attempts: %d\r\n%b"
+            b"%bx-llm-proxy-request-id: %b\r\nx-llm-proxy-attempts: %d\r\n"
             b"server-timing: proxy;dur=%.3f, upstream;dur=%.3f\r\n"
         ) % (
             named,
             exchange.id.encode("ascii"),
             exchange.attempts,
-            b"x-llm-proxy-model: %b\r\n" % exchange.model.encode("latin-1", "replace")
-            if exchange.model
-            else b"",
             max(whole_ms - upstream_ms, 0.0),
             upstream_ms,
         )
+
+    def _name(self, names: tuple[str, str, str]) -> bytes:
+        """The fields that are the same for many exchanges."""
+        if len(self._named) >= _MAX_NAMED:
+            self._named.clear()  # clients name models
+        named = self._named[names] = b"".join(
+            b"x-llm-proxy-%b: %b\r\n" % (name, value.encode("latin-1", "replace"))
+            for name, value in zip((b"route", b"provider", b"model"), names, strict=True)
+            if value
+        )
+        return named
 
     def _start(
         self,
@@ -222,25 +249,32 @@ class Responder:
         upstream: Upstream,
         downstream: Downstream,
         *,
-        length: int | None,
-        drop: frozenset[bytes] = frozenset(),
+        length: int | None = None,
+        body: bytes | None = None,
+        drop: frozenset[bytes] = _NONE,
         also: bytes = b"",
         status: int | None = None,
     ) -> None:
+        """Begin a response of `length`, or give all of it, if `body` is here."""
         exchange.status = status or upstream.status
         exchange.started_at = clock()
         exchange.phase = "streaming"
         if exchange.events and not also:
             drop, also = _STREAM_DROPS, STREAM_FIELDS
         theirs = upstream.named
-        lines = returned(upstream.fields, upstream.lines, theirs.get(b"connection"), drop=drop)
+        lines = returned(upstream.fields, upstream.lines, theirs, drop=drop)
         own = self.own_fields(exchange)
         if b"x-request-id" not in theirs:
             own += b"x-request-id: %b\r\n" % exchange.id.encode("ascii")
         if exchange.error is not None:
             own += b"x-llm-proxy-error: %b\r\n" % exchange.error.code.encode("ascii")
         lines.append(own + also)
-        downstream.start(exchange.status, b"\r\n".join(lines), length)
+        head = b"\r\n".join(lines)
+        if body is None:
+            downstream.start(exchange.status, head, length)
+        else:
+            exchange.bytes_out = len(body)
+            downstream.answer(exchange.status, head, body)
 
     async def _refuse(
         self, exchange: Exchange, dialect: Dialect, answered: Answered, downstream: Downstream
@@ -262,10 +296,7 @@ class Responder:
             said.append(b"x-llm-proxy-upstream-status: %d\r\n" % upstream.status)
             self._say(exchange, dialect, upstream, downstream, error, b"".join(said))
         elif fit and len(body) <= MAX_REFUSAL:
-            self._start(exchange, upstream, downstream, length=len(body))
-            exchange.bytes_out = len(body)
-            downstream.write(body)
-            downstream.finish()
+            self._start(exchange, upstream, downstream, body=body)
         else:
             self._say(exchange, dialect, upstream, downstream, error)
 
@@ -284,14 +315,11 @@ class Responder:
             exchange,
             upstream,
             downstream,
-            length=len(body),
+            body=body,
             drop=_REFUSAL_DROPS,
             also=JSON_FIELD + also,
             status=dialect.status(error) if also else None,
         )
-        exchange.bytes_out = len(body)
-        downstream.write(body)
-        downstream.finish()
 
 
 async def _move(relay: Relay, exchange: Exchange) -> None:

@@ -13,6 +13,10 @@ from proxy.provider import Provider
 from proxy.token import Token
 
 
+MAX_FOUND = 1024
+"""Paths and models whose route is remembered: models are the clients' to name."""
+
+
 class Target:
     """A provider, and the model to ask it for (None: the client's own)."""
 
@@ -121,10 +125,11 @@ class Route:
 class Router:
     """Chooses the dialect of a path, and the route of a path and a model."""
 
-    __slots__ = ("_endpoints", "_families", "routes")
+    __slots__ = ("_endpoints", "_families", "_found", "routes")
 
     def __init__(self, dialects: Iterable[Dialect], routes: tuple[Route, ...]) -> None:
         self.routes = routes
+        self._found: dict[tuple[str, str | None], tuple[Route, str]] = {}
         spoken = [dialect for dialect in dialects if dialect.client_facing]
         self._endpoints = Endpoints(spoken)
         self._families: dict[str, Dialect] = {}
@@ -144,13 +149,24 @@ class Router:
 
         Routes match the endpoint's canonical path, whichever of its paths it was.
         """
-        for route in self.routes:
-            if route.takes_path(dialect.path, endpoint=True):
-                pattern = route.takes_model(parsed.model)
-                if pattern is not None:
-                    return route, pattern
+        asked = (dialect.path, parsed.model)
+        found = self._found.get(asked) or self._find(asked)
+        if found is not None:
+            return found
         wanted = f"model {parsed.model!r} on {dialect.path}" if parsed.model else dialect.path
         raise NoRoute(f"no route takes {wanted}", param="model" if parsed.model else None)
+
+    def _find(self, asked: tuple[str, str | None]) -> tuple[Route, str] | None:
+        path, model = asked
+        for route in self.routes:
+            if route.takes_path(path, endpoint=True):
+                pattern = route.takes_model(model)
+                if pattern is not None:
+                    if len(self._found) >= MAX_FOUND:
+                        self._found.clear()
+                    found = self._found[asked] = (route, pattern)
+                    return found
+        return None
 
     def passing(self, path: str, *, endpoint: bool = False) -> Route | None:
         """The route that passes a request through whose body nobody reads.

@@ -90,9 +90,10 @@ class Transport:
                 connection = await self._connect(final.origin, final.timeouts)
                 exchange.phase = "waiting"
                 exchange.connecting += clock() - started
-            exchange.sent_at = clock()
             try:
-                await connection.ask(final)
+                head = connection.ask(final)
+                exchange.sent_at = connection.since
+                await head
             except ProviderBroke as error:
                 connection.drop()
                 if not kept and refuses(error.__cause__):

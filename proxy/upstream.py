@@ -127,6 +127,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._state = _IDLE
+        self._held: list[tuple[bytes, bytes | None]] = []
+        self._error: ProxyError | None = None
+        self._paused = self._reusable = False
         self._sink: Sink | None = None
         # Reads what is one chunk, while somebody takes a body in chunks.
         self._one: Callable[[bytes], bytes | None] | None = None
@@ -145,16 +148,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def ask(self, final: FinalRequest) -> asyncio.Future[None]:
         """Send the request; the future is done when the response's head is here."""
-        self.status = 0
-        self.length: int | None = None
         self.heard = False
-        self._chunks: ChunkedDecoder | None = None
-        self._remaining = 0
-        self._reusable = False
-        self._held: list[tuple[bytes, bytes | None]] = []
+        self._held = []
         self._heads = 0
-        self._error: ProxyError | None = None
-        self._paused = False
         self._method = final.method
         self._timeouts = final.timeouts
         self._state = _HEAD
@@ -260,18 +256,20 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin(self, head: ResponseHead, rest: bytes) -> None:
         length = body_length(head, self._method)
         self.status = head.status
+        self.length: int | None = length if length >= 0 else None
         self.fields = head.headers
         self.lines = head.lines
         self.named = head.named
         self.since = clock()
         self._reusable = length != UNTIL_CLOSE and keeps_alive(head)
         self._remaining = length
+        self._chunks = ChunkedDecoder() if length == CHUNKED else None
         self._state = _BODY
-        if length >= 0:
-            self.length = length
-        elif length == CHUNKED:
-            self._chunks = ChunkedDecoder()
-        if rest or length == 0:
+        if len(rest) == length:  # nobody takes it yet, so this is all there is to do
+            self._state = _WHOLE
+            if rest:
+                self._held.append((rest, None))
+        elif rest:
             self._read_body(rest)
         if self._head is not None and not self._head.done():
             self._head.set_result(None)

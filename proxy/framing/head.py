@@ -69,12 +69,16 @@ class _Fields:
         if match is None:
             raise FramingError("not a header line")
         name, value = match.groups()
-        field = (name.lower(), value.strip(b" \t"))
-        if len(self.known) < MAX_KNOWN_LINES and len(line) <= MAX_KNOWN_LINE:
-            values = self._values.get(field[0], 0)
-            if values < MAX_KNOWN_VALUES:
-                self._values[field[0]] = values + 1
-                self.known[line] = field
+        name = name.lower()
+        field = (name, value.strip(b" \t"))
+        values = self._values.get(name, 0)
+        if (
+            values < MAX_KNOWN_VALUES
+            and len(self.known) < MAX_KNOWN_LINES
+            and len(line) <= MAX_KNOWN_LINE
+        ):
+            self._values[name] = values + 1
+            self.known[line] = field
         return field
 
 
@@ -148,7 +152,8 @@ def body_length(head: ResponseHead, method: str) -> int:
         length = named.get(b"content-length")
         if length is None:
             return UNTIL_CLOSE
-        if len(named) == len(head.headers) and _is_length(length):
+        # As `_is_length`, and each header stands once.
+        if length.isdigit() and len(length) <= 18 and len(named) == len(head.headers):
             return int(length)
     lengths: list[bytes] = []
     codings: list[bytes] = []

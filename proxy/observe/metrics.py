@@ -140,8 +140,9 @@ class Metrics(Collector):
             tokens = bound.pair.tokens
             tokens[0] += usage.input_tokens
             tokens[1] += usage.output_tokens
-            tokens[2] += usage.cached_tokens
-            tokens[3] += usage.reasoning_tokens
+            if usage.cached_tokens or usage.reasoning_tokens:
+                tokens[2] += usage.cached_tokens
+                tokens[3] += usage.reasoning_tokens
         if exchange.events and exchange.first_at:
             model.first.observe(exchange.first_at - exchange.received_at)
             spent = exchange.last_at - exchange.first_at

@@ -244,6 +244,11 @@ class Downstream:
     def body(self) -> bytes:
         return b"".join(self.sent)
 
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        self.start(status, fields, len(body))
+        self.write(body)
+        self.finish()
+
     def start(self, status: int, fields: bytes, length: int | None) -> None:
         assert not self.started, "a second head"
         self.started = True

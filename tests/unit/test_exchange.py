@@ -124,7 +124,10 @@ def test_waiting_for_either_side_is_not_overhead(
     exchange.read_at, exchange.connecting = read_at, connecting
     exchange.sent_at, exchange.head_at, exchange.started_at = sent_at, head_at, started_at
 
+    exchange.end(9.5)
+
     assert exchange.overhead == overhead
+    assert exchange.ended_at == 9.5
 
 
 def test_an_exchange_is_a_stream_if_its_client_asked_for_one() -> None:

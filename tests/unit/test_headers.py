@@ -153,7 +153,7 @@ def test_a_client_gets_the_providers_fields_but_those_of_its_connection() -> Non
         (b"x-llm-proxy-route", b"forged"),
     ]
 
-    assert returned(fields, _lines(fields), b"close") == [
+    assert returned(fields, _lines(fields), dict(fields)) == [
         b"Content-Type:  a",
         b"X-Request-Id:  req_1",
         b"X-Ratelimit-Remaining-Tokens:  7",
@@ -172,8 +172,28 @@ def test_a_client_does_not_get_what_was_named_to_be_ours_or_dropped() -> None:
 
     lines = _lines(fields)
 
-    assert returned(fields, lines, b"X-A, close", drop=frozenset({b"x-b"})) == [b"X-C:  3"]
-    assert returned(fields, lines, b"keep-alive") == lines
+    def kept(connection: bytes, *drop: bytes) -> list[bytes]:
+        said = [*fields, (b"connection", connection)]
+        return returned(said, _lines(said), dict(said), drop=frozenset(drop))
+
+    for _ in range(2):  # it is remembered what the same names came to
+        assert kept(b"X-A, close", b"x-b") == [b"X-C:  3"]
+        assert kept(b"close", b"x-b") == [b"X-A:  1", b"X-C:  3"]
+        assert kept(b"keep-alive") == kept(b"close") == lines
+        assert kept(b"x-b, x-c") == [b"X-A:  1"]
+        assert returned(fields, lines, dict(fields)) == lines
+
+
+def test_what_stands_twice_is_not_taken_for_what_stood_once() -> None:
+    once = [(b"x-once", b"1"), (b"set-cookie", b"2"), (b"x-more", b"3")]
+    twice = [once[0], once[0], *once[1:]]
+
+    assert returned(once, _lines(once), dict(once)) == [b"X-Once:  1", b"X-More:  3"]
+    assert returned(twice, _lines(twice), dict(twice)) == [
+        b"X-Once:  1",
+        b"X-Once:  1",
+        b"X-More:  3",
+    ]
 
 
 def test_a_line_of_ours_is_one_field() -> None:

@@ -97,9 +97,9 @@ async def test_a_head_says_whose_it_is_and_keeps_what_the_provider_said() -> Non
         ("cache-control", "private"),
         ("x-llm-proxy-route", "chat"),
         ("x-llm-proxy-provider", "mine"),
+        ("x-llm-proxy-model", "m"),
         ("x-llm-proxy-request-id", "id-1"),
         ("x-llm-proxy-attempts", "1"),
-        ("x-llm-proxy-model", "m"),
     ]
     proxy, upstream = timing.split(", ")
     assert upstream == "upstream;dur=1000.000"

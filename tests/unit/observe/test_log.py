@@ -69,6 +69,7 @@ def test_the_line_of_an_exchange_says_what_is_known_of_it(writer: Writer) -> Non
     exchange.usage = Usage(input_tokens=3, output_tokens=4)
     exchange.read_at, exchange.sent_at, exchange.head_at = 1.0, 1.0625, 1.25
     exchange.started_at, exchange.first_at, exchange.events = 1.3125, 1.375, True
+    exchange.end(exchange.ended_at)
     Log(writer).exchange(exchange)
 
     line = writer.last

@@ -63,7 +63,7 @@ def finished(
     exchange.pattern = exchange.model = "gpt-*"
     exchange.status, exchange.error, exchange.usage = 200, error, usage
     exchange.read_at, exchange.sent_at, exchange.head_at, exchange.started_at = 1, 1.0625, 1.2, 1.2
-    exchange.ended_at = 1.5
+    exchange.end(1.5)
     if stream:
         exchange.events = True
         exchange.first_at, exchange.last_at, exchange.gaps = 1.25, 1.5, [1, 2, 0]

@@ -141,6 +141,7 @@ class Downstream:
         if transport is None or transport.is_closing():
             return
         data = self._head if self._bodiless else self._head + body
+        self._head = b""
         if self._outbox is None:
             transport.write(data)
         else:

@@ -72,6 +72,9 @@ STREAM_FIELDS = b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _KNOWN_NAMES_LIMIT = 1024
+_MASKS_LIMIT = 1024
+_MASKED_LIMIT = 4096
+"""Bytes of the lines of a response whose kind is remembered."""
 
 
 def request_id(asked: str | None) -> str:
@@ -167,7 +170,7 @@ def returned(
             drop |= _tokens(connection)
         passes = _returned.passes
         mask = [passes(name) and name not in drop for name, _ in fields]
-        if distinct and len(_masks) < _KNOWN_NAMES_LIMIT:
+        if distinct and len(_masks) < _MASKS_LIMIT and sum(map(len, lines)) <= _MASKED_LIMIT:
             _masks[kind] = mask
     return list(compress(lines, mask))
 

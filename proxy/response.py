@@ -42,6 +42,8 @@ class Kind(msgspec.Struct, frozen=True, gc=False):
 
 _kinds: dict[bytes, Kind] = {}
 _MAX_KINDS = 256
+_MAX_KIND = 256
+"""Bytes of a content type that is remembered."""
 
 
 def _kind(content_type: bytes) -> Kind:
@@ -49,10 +51,9 @@ def _kind(content_type: bytes) -> Kind:
     events = plain.startswith(b"text/event-stream")
     frames = events or plain.startswith(b"application/vnd.amazon.eventstream")
     kind = Kind(plain.startswith(b"text/html"), events, frames)
-    if len(_kinds) < _MAX_KINDS:
+    if len(_kinds) < _MAX_KINDS and len(plain) <= _MAX_KIND:
         _kinds[content_type] = kind
     return kind
-
 
 
 class Responder:

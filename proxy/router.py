@@ -12,7 +12,6 @@ from proxy.processor import Processor
 from proxy.provider import Provider
 from proxy.token import Token
 
-
 MAX_FOUND = 1024
 """Paths and models whose route is remembered: models are the clients' to name."""
 

@@ -231,9 +231,12 @@ class UpstreamConnection(asyncio.Protocol):
     # Reading.
 
     def _read_head(self, data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        at, searched = 0, max(0, len(self._buffer) - 3)
-        self._buffer = b""
+        at = searched = 0
+        buffer = data
+        if self._buffer:
+            searched = max(0, len(self._buffer) - 3)
+            buffer = self._buffer + data
+            self._buffer = b""
         try:
             while (end := find_head_end(buffer, searched)) >= 0:
                 self._heads += end - at
@@ -265,10 +268,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._remaining = length
         self._chunks = ChunkedDecoder() if length == CHUNKED else None
         self._state = _BODY
-        if len(rest) == length:  # nobody takes it yet, so this is all there is to do
+        if len(rest) == length:  # and nobody takes it yet
             self._state = _WHOLE
-            if rest:
-                self._held.append((rest, None))
+            self._held = [(rest, None)] if rest else []
         elif rest:
             self._read_body(rest)
         if self._head is not None and not self._head.done():

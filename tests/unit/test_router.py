@@ -8,7 +8,7 @@ from proxy.dialects.openai_embeddings import OpenAIEmbeddings
 from proxy.errors import NoRoute
 from proxy.exchange import Exchange, ParsedRequest
 from proxy.processor import Processor
-from proxy.router import Pattern, Route, Router, Target
+from proxy.router import MAX_FOUND, Pattern, Route, Router, Target
 from tests.unit.conftest import NO_TIMEOUTS, provider
 
 
@@ -152,9 +152,18 @@ def test_a_path_is_the_endpoint_of_one_dialect_or_of_none() -> None:
 def test_the_first_route_that_takes_path_and_model_is_it(
     path: str, model: str | None, name: str, pattern: str
 ) -> None:
-    found, matched = ROUTER.route(DIALECTS[path], parsed(model))
+    for _ in range(2):  # the second time it is remembered
+        found, matched = ROUTER.route(DIALECTS[path], parsed(model))
 
-    assert (found.name, matched) == (name, pattern)
+        assert (found.name, matched) == (name, pattern)
+
+
+def test_the_routes_of_a_thousand_models_are_remembered_and_no_more() -> None:
+    router = Router([CHAT], ROUTES)
+    for turn in range(2 * MAX_FOUND):
+        assert router.route(CHAT, parsed(f"gpt-{turn}"))[0].name == "models"
+        assert router.route(CHAT, parsed("other"))[0].name == "rest"
+        assert len(router._found) <= MAX_FOUND
 
 
 @pytest.mark.parametrize(
